@@ -4,14 +4,15 @@
 __all__ = ['BOOK_GAMMA', 'CHECKPOINTS', 'LAST', 'Task', 'model_inputs', 'drain', 'pick_precision', 'cheap_dropout',
            'CheapDropout', 'cheap_attention', 'cheap_random_numbers', 'rng_state', 'set_rng_state',
            'ResumableDataLoader', 'SafeCheckpointIO', 'load_checkpoint', 'ResumeCheckpoint', 'BestModel',
-           'export_model', 'History', 'ProgressBar', 'Trainer', 'get_trainer', 'load_tokenizer', 'load_model',
-           'make_loader', 'Recipe', 'run_training']
+           'no_library_bars', 'export_model', 'History', 'ProgressBar', 'Trainer', 'get_trainer', 'load_tokenizer',
+           'load_model', 'make_loader', 'Recipe', 'run_training']
 
-# %% ../nbs/foundation/3_training.ipynb #acc2e13d
+# %% ../nbs/foundation/3_training.ipynb #f979890a
 import json
 import os
 import random
 import shutil
+import sys
 import time
 import warnings
 from contextlib import contextmanager
@@ -354,7 +355,7 @@ class ResumeCheckpoint(Callback):
     def on_load_checkpoint(self, trainer, pl_module, checkpoint):
         self.pending_rng = checkpoint.get("nlpbook", {}).get("rng")
 
-# %% ../nbs/foundation/3_training.ipynb #7ed5fffc
+# %% ../nbs/foundation/3_training.ipynb #afa3b6ff
 class BestModel(ModelCheckpoint):
     """가장 좋은 모델을 Lightning 체크포인트와 허깅페이스 폴더로 남깁니다."""
 
@@ -376,6 +377,20 @@ class BestModel(ModelCheckpoint):
         super().on_train_end(trainer, pl_module)
         if not self.best_model_path and not trainer.fast_dev_run:
             export_model(trainer, pl_module)  # save_top_k=0이거나 검증 데이터가 없으면 마지막 모델을 남깁니다.
+
+
+@contextmanager
+def no_library_bars():
+    """이 안에서는 transformers가 가중치를 읽고 쓸 때 그리는 진행 막대를 숨깁니다."""
+    from transformers.utils import logging as library
+
+    shown = library.is_progress_bar_enabled()
+    library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            library.enable_progress_bar()
 
 
 def export_model(trainer, task, checkpoint=None):
@@ -403,7 +418,8 @@ def export_model(trainer, task, checkpoint=None):
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
         try:
-            task.model.save_pretrained(aside, state_dict=state)
+            with no_library_bars():
+                task.model.save_pretrained(aside, state_dict=state)
             if hasattr(data, "tokenizer"):
                 data.tokenizer.save_pretrained(aside)
             (aside / MODEL_RECORD).write_text(json.dumps(record, ensure_ascii=False, indent=2), encoding="utf-8")
@@ -416,7 +432,7 @@ def export_model(trainer, task, checkpoint=None):
 def _dataset_of(trainer):
     return getattr(trainer.train_dataloader, "dataset", None)
 
-# %% ../nbs/foundation/3_training.ipynb #d4c8238c
+# %% ../nbs/foundation/3_training.ipynb #089c5c85
 class History(Callback):
     """학습 손실, 학습률, 검증 지표와 걸린 시간을 모읍니다. `rows`는 사전의 목록입니다."""
 
@@ -453,6 +469,9 @@ class History(Callback):
     def on_validation_end(self, trainer, pl_module):
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self.rows.append({"step": trainer.global_step, "epoch": trainer.current_epoch, **metrics})
+        shown = {"train_loss": self.last_loss, **metrics}
+        text = " · ".join(f"{name} {value:.4f}" for name, value in shown.items() if value is not None)
+        logger.info("에폭 %d/%d · %s", trainer.current_epoch + 1, trainer.max_epochs, text)
         self._start_clock()
 
     def column(self, name):
@@ -469,21 +488,26 @@ class History(Callback):
 
 
 class ProgressBar(TQDMProgressBar):
-    """학습 손실과 검증 지표만 보여 주는 진행 막대."""
+    """학습 손실과 검증 지표만 보여 주는 진행 막대. 화면이 아니라 파일로 나가는 출력에는 그리지 않습니다."""
+
+    def __init__(self):
+        super().__init__(refresh_rate=10)
+        if not (in_notebook() or sys.stderr.isatty()):
+            self.disable()
 
     def get_metrics(self, trainer, pl_module):
         loss = getattr(trainer, "history", None) and trainer.history.last_loss
         shown = {"train_loss": loss, **{name: float(value) for name, value in trainer.progress_bar_metrics.items()}}
         return {name: f"{value:.4f}" for name, value in shown.items() if value is not None}
 
-# %% ../nbs/foundation/3_training.ipynb #8f48b820
+# %% ../nbs/foundation/3_training.ipynb #400fed45
 class Trainer(pl.Trainer):
     """책의 방식으로 `fit`을 부를 수 있고, 끊긴 학습을 이어서 하는 Lightning 트레이너. `get_trainer`로 만듭니다."""
 
     def __init__(self, args, **kwargs):
         self.args, self.history, self.resume_checkpoint = args, History(args.log_every_n_steps), ResumeCheckpoint(args)
         self.planned_steps = None
-        callbacks = [self.history, ProgressBar(refresh_rate=10), *kwargs.pop("callbacks"), self.resume_checkpoint]
+        callbacks = [self.history, ProgressBar(), *kwargs.pop("callbacks"), self.resume_checkpoint]
         super().__init__(callbacks=callbacks, **kwargs)
 
     def fit(self, model, train_dataloaders=None, val_dataloaders=None, datamodule=None, ckpt_path=None, train_dataloader=None, **kwargs):
@@ -552,7 +576,10 @@ def _pick_accelerator(args):
             return "tpu", args.tpu_cores
         logger.warning("TPU 코어 %d개를 요청했지만 TPU가 없어, 있는 장치로 학습합니다.", args.tpu_cores)
     if args.accelerator != "auto":
-        return args.accelerator, args.devices
+        there = {"cpu": lambda: True, "gpu": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "tpu": tpu_is_available}
+        if not there[args.accelerator]():
+            raise NlpbookError(f"accelerator={args.accelerator!r}: 이 컴퓨터에서 쓸 수 없습니다. accelerator를 auto로 두면 있는 장치를 씁니다.")
+        return args.accelerator, "1" if args.devices == "auto" and args.accelerator == "cpu" else args.devices
     name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     devices = args.devices
     if devices == "auto" and (name != "cuda" or in_notebook()):
@@ -595,13 +622,14 @@ def get_trainer(args, return_trainer_only=True):
         raise NlpbookError(f"accelerator={args.accelerator}, devices={devices}, strategy={args.strategy}: 이 컴퓨터에서 쓸 수 없습니다({error}). auto로 바꾸어 보세요.") from error
     return trainer if return_trainer_only else (best, trainer)
 
-# %% ../nbs/foundation/3_training.ipynb #db40fbe6
+# %% ../nbs/foundation/3_training.ipynb #ddda98ed
 def _from_hub(name, load):
     name = resolve_model_name(name)
     if name.startswith((".", "/", "~")) and not Path(name).is_dir():
         raise NlpbookError(f"{name}: 모델 폴더가 없습니다. 경로를 확인하세요.")
     try:
-        return load(name)
+        with no_library_bars() if os.path.isdir(name) else _nothing():
+            return load(name)
     except (OSError, ValueError) as error:
         if os.path.isdir(name):
             raise NlpbookError(f"{name}: 모델 폴더를 읽지 못했습니다({str(error).splitlines()[0][:120]}). config.json과 어휘 파일이 있는지 확인하세요.") from error

@@ -1,0 +1,78 @@
+"""모든 시험은 인터넷 없이, 자기만의 캐시 폴더에서 돌아갑니다."""
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+os.environ["NLPBOOK_PROFILE"] = "quick"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.pop("NLPBOOK_DATA_MIRROR", None)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("NLPBOOK_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def messages(caplog, monkeypatch):
+    """`nlpbook` 로거가 남긴 문장의 목록."""
+    monkeypatch.setattr("nlpbook_nbs.settings.logger.propagate", True)
+    caplog.set_level("INFO", logger="nlpbook")
+    return lambda: [record.getMessage() for record in caplog.records]
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """공개 말뭉치와 KcBERT 어휘가 있는 폴더. 없으면 그 시험을 건너뜁니다."""
+    folder = Path(os.environ.get("NLPBOOK_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"{folder}: 공개 말뭉치가 없습니다 (NLPBOOK_TEST_DATA)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def kcbert(real_data):
+    from transformers import BertTokenizer
+
+    return BertTokenizer.from_pretrained(str(real_data / "kcbert-base"), do_lower_case=False)
+
+
+@pytest.fixture(scope="session")
+def mini_tokenizer():
+    from transformers import BertTokenizer
+
+    from nlpbook_nbs.settings import resolve_model_name
+
+    return BertTokenizer.from_pretrained(resolve_model_name("nlpbook-mini"))
+
+
+@pytest.fixture
+def tiny_model(tmp_path, mini_tokenizer):
+    """config.json과 어휘만 있고 가중치는 없는 아주 작은 모델 폴더."""
+    from transformers import BertConfig
+
+    folder = tmp_path / "tiny"
+    mini_tokenizer.save_pretrained(folder)
+    BertConfig(
+        vocab_size=len(mini_tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, max_position_embeddings=64
+    ).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def train_args(tmp_path, tiny_model):
+    """예시 말뭉치로 몇 초 만에 끝나는 학습 설정을 만드는 함수."""
+    from nlpbook_nbs.classification import ClassificationTrainArguments
+    from nlpbook_nbs.corpora import sample_root
+
+    def make(**changes):
+        values = {
+            "pretrained_model_name": str(tiny_model), "downstream_corpus_name": "nsmc", "downstream_corpus_root_dir": sample_root(),
+            "downstream_model_dir": str(tmp_path / "model"), "from_scratch": True, "max_seq_length": 32, "batch_size": 32, "epochs": 1,
+            "learning_rate": 1e-3, "seed": 7, "accelerator": "cpu",
+        }
+        return ClassificationTrainArguments(**(values | changes))
+
+    return make
