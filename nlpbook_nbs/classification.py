@@ -46,7 +46,7 @@ class ClassificationExample:
     text_b: Optional[str] = None
     label: Optional[str] = None
 
-# %% ../nbs/chapters/2_classification.ipynb #ef8033f5
+# %% ../nbs/chapters/2_classification.ipynb #f6b231aa
 class NsmcCorpus:
     """네이버 영화 리뷰 감성 말뭉치. 열은 `id`, `document`, `label`이고 레이블은 `0`(부정)과 `1`(긍정)입니다.
 
@@ -54,6 +54,7 @@ class NsmcCorpus:
     """
 
     label_names = ("부정", "긍정")
+    _told = False
 
     def get_labels(self):
         return ["0", "1"]
@@ -65,7 +66,9 @@ class NsmcCorpus:
     def get_files(self, data_root_path, mode):
         path = Path(data_root_path, f"ratings_{mode}.txt")
         if mode == "val" and not path.exists():
-            logger.info("검증 파일(%s)이 없어 시험 파일로 검증합니다.", path.name)
+            if not self._told:
+                logger.info("검증 파일(%s)이 없어 시험 파일로 검증합니다.", path.name)
+                self._told = True
             path = path.with_name("ratings_test.txt")
         return [path]
 
@@ -207,7 +210,7 @@ def load_classifier(args):
     tokenizer = _from_hub(folder, AutoTokenizer.from_pretrained)
     return TextClassifier(model, tokenizer, args.max_seq_length, args.batch_size)
 
-# %% ../nbs/chapters/2_classification.ipynb #57511278
+# %% ../nbs/chapters/2_classification.ipynb #3da8feb6
 _CORPUS_CLASSES = {"nsmc": NsmcCorpus}
 
 
@@ -238,7 +241,7 @@ RECIPE = Recipe(
     quick={
         "model": {"pretrained_model_name": "nlpbook-mini", "from_scratch": not has_weights(EMBEDDED_MODELS["nlpbook-mini"])},
         "corpus": {"downstream_corpus_name": "nsmc", "downstream_corpus_root_dir": sample_root()},
-        "training": {"batch_size": 16, "learning_rate": 5e-4, "epochs": 12, "monitor": "max val_acc"},
+        "training": {"batch_size": 16, "learning_rate": 2e-4, "epochs": 15, "monitor": "max val_acc"},
     },
     train=train_classifier,
     load=load_classifier,

@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['TASKS', 'load_recipe', 'parse_train_arguments', 'notebooks_dir', 'copy_notebooks', 'build_parser', 'main']
 
-# %% ../nbs/foundation/5_cli.ipynb #e389f39c
+# %% ../nbs/foundation/5_cli.ipynb #06888883
 import argparse
 import contextlib
 import importlib
@@ -15,7 +15,7 @@ import sys
 from itertools import islice
 from pathlib import Path
 
-from .settings import PACKAGE_DIR, NlpbookError, default_corpus_root, get_profile, set_logger
+from .settings import PACKAGE_DIR, NlpbookError, default_corpus_root, get_profile, in_notebook, set_logger
 
 TASKS = {
     "doc-cls": "nlpbook_nbs.classification",
@@ -252,3 +252,7 @@ def main(argv=None):
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+# %% ../nbs/foundation/5_cli.ipynb #a7289d6b
+if __name__ == "__main__" and not in_notebook():
+    sys.exit(main())

@@ -2,8 +2,8 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'fast_backend', 'TextEncoder', 'check_tokenizer', 'warn_about_unknown', 'tokenizer_fingerprint',
-           'corpus_fingerprint', 'cached_columns', 'text_columns', 'FeatureDataset', 'FeatureRows', 'on_tpu',
-           'data_collator', 'trim', 'LengthGroupedSampler']
+           'corpus_fingerprint', 'cached_columns', 'text_columns', 'FeatureDataset', 'FeatureRows', 'batch_width',
+           'on_tpu', 'data_collator', 'trim', 'LengthGroupedSampler']
 
 # %% ../nbs/foundation/2_features.ipynb #adc74df7
 import hashlib
@@ -142,7 +142,7 @@ def _digest(*parts):
         digest.update(part)
     return digest.hexdigest()[:32]
 
-# %% ../nbs/foundation/2_features.ipynb #e61eeb35
+# %% ../nbs/foundation/2_features.ipynb #562d512b
 class _Damaged(Exception):
     pass
 
@@ -159,6 +159,15 @@ def _read_columns(folder):
         return columns
     except (_Damaged, OSError, ValueError, KeyError, TypeError, AttributeError):
         raise _Damaged from None
+
+
+def _try_to_read(folder, warn=False):
+    try:
+        return _read_columns(folder)
+    except _Damaged:
+        if warn and folder.exists():
+            logger.warning("%s: 특징 캐시가 손상되어 다시 만듭니다.", folder.name)
+        return None
 
 
 def _write_columns(folder, columns):
@@ -185,31 +194,27 @@ def cached_columns(folder, build, overwrite=False):
     `build()`는 `{이름: ndarray}`를 돌려주어야 합니다. 저장할 수 없으면 경고하고 만든 것을 그대로 돌려줍니다.
     """
     folder = Path(folder)
-    if folder.exists() and not overwrite:
-        try:
-            return _read_columns(folder)
-        except _Damaged:
-            pass
-    columns = None
+    columns = None if overwrite else _try_to_read(folder)
+    if columns is not None:
+        return columns
     try:
         with explain_os_errors(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{folder}.lock"):
-                if folder.exists() and not overwrite:
-                    try:
-                        return _read_columns(folder)  # 기다리는 동안 다른 프로세스가 만들었습니다.
-                    except _Damaged:
-                        logger.warning("%s: 특징 캐시가 손상되어 다시 만듭니다.", folder.name)
-                columns = build()
-                _write_columns(folder, columns)
-                return _read_columns(folder)
+                if not overwrite:
+                    columns = _try_to_read(folder, warn=True)  # 기다리는 동안 다른 프로세스가 만들었을 수 있습니다.
+                if columns is None:
+                    columns = build()
+                    _write_columns(folder, columns)
+                    columns = _read_columns(folder)
+                return columns
     except NlpbookError as error:
         if not isinstance(error.__cause__, OSError):
             raise
         logger.warning("%s 이번에는 캐시 없이 계속합니다.", error)
         return build() if columns is None else columns
 
-# %% ../nbs/foundation/2_features.ipynb #4a4780c7
+# %% ../nbs/foundation/2_features.ipynb #6fa80deb
 def text_columns(args, tokenizer, corpus, mode):
     """말뭉치의 `mode` 부분을 열로 바꿉니다. 예시에는 `text_a`, `text_b`(없으면 `None`), `label`이 있어야 합니다.
 
@@ -241,8 +246,8 @@ def text_columns(args, tokenizer, corpus, mode):
         return columns
 
     source = corpus_fingerprint(corpus, data_root_path, mode, examples)
-    key = _digest(*(str(part).encode() for part in (FORMAT, source, mode, args.max_seq_length, tokenizer_fingerprint(tokenizer))))
-    folder = cache_dir() / "features" / f"{args.downstream_corpus_name or 'corpus'}-{mode}-{args.max_seq_length}-{key}"
+    key = _digest(*(str(part).encode() for part in (FORMAT, source, args.max_seq_length, tokenizer_fingerprint(tokenizer))))
+    folder = cache_dir() / "features" / f"{args.downstream_corpus_name or 'corpus'}-{args.max_seq_length}-{key}"
     return cached_columns(folder, build, args.overwrite_cache), key
 
 
@@ -262,7 +267,7 @@ def _checked_examples(corpus, data_root_path, mode):
             raise NlpbookError(f"{name} {mode} {number}번째 예시: text_a는 문자열이어야 하고, text_b는 모두 문자열이거나 모두 None이어야 합니다.")
     return rows
 
-# %% ../nbs/foundation/2_features.ipynb #9f003d72
+# %% ../nbs/foundation/2_features.ipynb #804e7321
 class FeatureDataset(Dataset):
     """열에 담긴 특징을 한 건씩 보여 주는 데이터셋.
 
@@ -323,18 +328,27 @@ class FeatureRows(Sequence):
         return self.dataset[int(self.indices[place])]
 
     def to_batch(self):
-        """`(batch, seq)` 텐서 셋과 `(batch,)` 텐서들의 사전. `seq`는 이 배치에서 가장 긴 글의 길이입니다."""
+        """`(batch, seq)` 텐서 셋과 `(batch,)` 텐서들의 사전. `seq`는 이 배치에서 가장 긴 글의 길이를 8의 배수로 올린 값입니다."""
         data, indices = self.dataset, self.indices
-        width = data.max_seq_length if data.fixed_length else int((data.columns["offsets"][indices + 1] - data.columns["offsets"][indices]).max())
+        longest = int((data.columns["offsets"][indices + 1] - data.columns["offsets"][indices]).max())
+        width = data.max_seq_length if data.fixed_length else batch_width(longest, data.max_seq_length)
         batch = {name: torch.from_numpy(values) for name, values in data.table(indices, width).items()}
         for name in data.row_columns:
             batch[_BATCH_NAMES.get(name, name)] = torch.from_numpy(np.asarray(data.columns[name][indices]))
         return batch
 
 
+def batch_width(longest, max_seq_length):
+    """가장 긴 글이 `longest`토큰인 배치의 가로 길이: 8의 배수로 올리되 `max_seq_length`를 넘지 않습니다.
+
+    모양의 가짓수가 줄어 CPU의 계산 라이브러리가 모양마다 만드는 코드와 메모리가 늘어나지 않고, GPU의 텐서 코어도 8의 배수를 좋아합니다.
+    """
+    return min(-(-longest // 8) * 8, max_seq_length)
+
+
 _BATCH_NAMES = {"label": "labels", "label_ids": "labels"}
 
-# %% ../nbs/foundation/2_features.ipynb #4d5a4f3d
+# %% ../nbs/foundation/2_features.ipynb #d9825f33
 def on_tpu():
     """TPU용 PyTorch(`torch_xla`)로 실행하고 있으면 `True`."""
     return "torch_xla" in sys.modules
@@ -343,7 +357,7 @@ def on_tpu():
 def data_collator(features):
     """특징 `batch`개를 텐서 사전으로 묶습니다. 토큰 열은 `(batch, seq)`, `label`은 `labels (batch,)`가 됩니다.
 
-    `seq`는 배치에서 가장 긴 글의 길이입니다(TPU에서는 자르지 않습니다). 길이가 서로 다른 특징이 섞이면 `NlpbookError`를 냅니다.
+    `seq`는 배치에서 가장 긴 글의 길이를 8의 배수로 올린 값입니다(TPU에서는 자르지 않습니다). 길이가 서로 다른 특징이 섞이면 `NlpbookError`를 냅니다.
     """
     if isinstance(features, FeatureRows):
         return features.to_batch()
@@ -361,12 +375,18 @@ def data_collator(features):
 
 
 def trim(batch):
-    """`attention_mask`가 모두 0인 바깥 열을 잘라 낸 배치. 마스크가 없으면 그대로 돌려줍니다."""
+    """`attention_mask`가 모두 0인 쪽의 열을 잘라 `batch_width`로 맞춘 배치. 마스크가 없으면 그대로 돌려줍니다."""
     mask = batch.get("attention_mask")
     if mask is None:
         return batch
-    used = mask.any(dim=0).nonzero()
-    first, last = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
+    used, length = mask.any(dim=0).nonzero(), mask.shape[1]
+    if len(used) == 0:
+        return batch
+    first, last = int(used[0]), int(used[-1]) + 1
+    if last < length:  # 뒤를 채운 보통의 특징
+        first, last = 0, batch_width(last, length)
+    else:
+        first = length - batch_width(length - first, length)
     return {name: t[:, first:last] if t.dim() > 1 and t.shape[1] == mask.shape[1] else t for name, t in batch.items()}
 
 # %% ../nbs/foundation/2_features.ipynb #4169dfed

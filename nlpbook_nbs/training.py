@@ -38,7 +38,7 @@ from nlpbook_nbs.settings import (
     read_model_record, resolve_model_name, tpu_is_available,
 )
 
-# %% ../nbs/foundation/3_training.ipynb #5904d848
+# %% ../nbs/foundation/3_training.ipynb #fb21f657
 BOOK_GAMMA = 0.9  # 책의 ExponentialLR: 에폭마다 학습률을 0.9배로
 
 
@@ -87,7 +87,7 @@ class Task(pl.LightningModule):
         matrices = [p for p in self.parameters() if p.requires_grad and p.dim() > 1]
         vectors = [p for p in self.parameters() if p.requires_grad and p.dim() <= 1]  # 편향과 층 정규화에는 감쇠를 걸지 않습니다.
         groups = [{"params": matrices, "weight_decay": args.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-        optimizer = AdamW(groups, lr=args.learning_rate, fused=self._can_fuse())
+        optimizer = AdamW(groups, lr=args.learning_rate, fused=self._fused())
         if args.lr_scheduler == "exponential":
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": ExponentialLR(optimizer, gamma=BOOK_GAMMA), "interval": "epoch"}}
         from transformers import get_scheduler
@@ -97,10 +97,16 @@ class Task(pl.LightningModule):
         scheduler = get_scheduler(name, optimizer, num_warmup_steps=round(args.warmup_ratio * steps), num_training_steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def _can_fuse(self):
-        """한 번에 모든 가중치를 고치는 빠른 AdamW를 쓸 수 있으면 `True`. 16비트 기울기를 자를 때는 쓸 수 없습니다."""
+    def configure_gradient_clipping(self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None):
+        if gradient_clip_val is None or not self._fused():
+            return super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)  # Lightning은 fused 최적화기의 기울기를 자르지 않습니다.
+
+    def _fused(self):
+        """한 번에 모든 가중치를 고치는 빠른 AdamW를 쓸 수 있으면 `True`. 크기를 바꾼 fp16 기울기나 나누어 가진 가중치에는 쓸 수 없습니다."""
         scaled = str(self.trainer.precision) == "16-mixed" and self.args.gradient_clip_val is not None
-        return self.trainer.strategy.root_device.type in {"cpu", "cuda"} and not scaled
+        sharded = self.args.strategy.startswith(("fsdp", "deepspeed"))
+        return self.trainer.strategy.root_device.type in {"cpu", "cuda"} and not scaled and not sharded
 
 
 def model_inputs(model, batch):
@@ -355,7 +361,7 @@ class ResumeCheckpoint(Callback):
     def on_load_checkpoint(self, trainer, pl_module, checkpoint):
         self.pending_rng = checkpoint.get("nlpbook", {}).get("rng")
 
-# %% ../nbs/foundation/3_training.ipynb #afa3b6ff
+# %% ../nbs/foundation/3_training.ipynb #520597c0
 class BestModel(ModelCheckpoint):
     """가장 좋은 모델을 Lightning 체크포인트와 허깅페이스 폴더로 남깁니다."""
 
@@ -424,6 +430,7 @@ def export_model(trainer, task, checkpoint=None):
                 data.tokenizer.save_pretrained(aside)
             (aside / MODEL_RECORD).write_text(json.dumps(record, ensure_ascii=False, indent=2), encoding="utf-8")
             for path in sorted(aside.iterdir(), key=lambda path: path.name == MODEL_RECORD):
+                path.chmod(0o644)  # 가중치 파일은 자기만 읽을 수 있게 만들어지므로 다른 사람도 읽게 합니다.
                 os.replace(path, folder / path.name)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
@@ -432,13 +439,17 @@ def export_model(trainer, task, checkpoint=None):
 def _dataset_of(trainer):
     return getattr(trainer.train_dataloader, "dataset", None)
 
-# %% ../nbs/foundation/3_training.ipynb #089c5c85
+# %% ../nbs/foundation/3_training.ipynb #ed3700a4
+_QUIET_SECONDS = 60.0  # 진행 막대를 그릴 수 없는 곳에서는 이만큼마다 한 줄을 적습니다.
+
+
 class History(Callback):
     """학습 손실, 학습률, 검증 지표와 걸린 시간을 모읍니다. `rows`는 사전의 목록입니다."""
 
     def __init__(self, every):
         self.every, self.rows, self.samples, self.seconds = every, [], 0, 0.0
-        self._sum, self._count, self._mark, self._rate, self.last_loss = 0.0, 0, None, None, None
+        self._sum, self._count, self._rate, self.last_loss = 0.0, 0, None, None
+        self._mark = self._told = None
 
     @property
     def samples_per_second(self):
@@ -446,7 +457,7 @@ class History(Callback):
         return self.samples / self.seconds if self.seconds else 0.0
 
     def _start_clock(self, *_):
-        self._mark = time.perf_counter()
+        self._mark = self._told = time.perf_counter()
 
     on_train_start = on_train_epoch_start = _start_clock
 
@@ -465,6 +476,9 @@ class History(Callback):
         now = time.perf_counter()
         self.seconds += now - self._mark
         self._mark = now
+        if now - self._told > _QUIET_SECONDS and not trainer.progress_bar_callback.is_enabled:
+            self._told = now
+            logger.info("에폭 %d/%d · %d/%d 걸음 · train_loss %.4f", trainer.current_epoch + 1, trainer.max_epochs, batch_idx + 1, trainer.num_training_batches, self.last_loss or float("nan"))
 
     def on_validation_end(self, trainer, pl_module):
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -500,7 +514,7 @@ class ProgressBar(TQDMProgressBar):
         shown = {"train_loss": loss, **{name: float(value) for name, value in trainer.progress_bar_metrics.items()}}
         return {name: f"{value:.4f}" for name, value in shown.items() if value is not None}
 
-# %% ../nbs/foundation/3_training.ipynb #400fed45
+# %% ../nbs/foundation/3_training.ipynb #a2cfb17c
 class Trainer(pl.Trainer):
     """책의 방식으로 `fit`을 부를 수 있고, 끊긴 학습을 이어서 하는 Lightning 트레이너. `get_trainer`로 만듭니다."""
 
@@ -525,6 +539,7 @@ class Trainer(pl.Trainer):
             self.resume_checkpoint.identity = self._identity(model, train_dataloaders)
         if ckpt_path is None and not self.args.test_mode:
             ckpt_path = self._find_checkpoint() if self.args.resume else self._put_old_run_aside()
+        model.train()  # from_pretrained는 모델을 평가 상태로 돌려주고, Lightning은 그 상태를 바꾸지 않습니다.
         with cheap_random_numbers(model.model) if self._on_cpu() and hasattr(model, "model") else _nothing():
             super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, **kwargs)
 
@@ -593,8 +608,8 @@ def get_trainer(args, return_trainer_only=True):
     `return_trainer_only=False`면 책에서처럼 `(체크포인트 콜백, 트레이너)`를 돌려줍니다.
     없는 장치를 고르면 `NlpbookError`를 냅니다.
     """
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+    for message in (".*does not have many workers.*", ".*Checkpoint directory .* exists and is not empty.*", ".*LeafSpec.*"):
+        warnings.filterwarnings("ignore", message=message)
     accelerator, devices = _pick_accelerator(args)
     device = {"gpu": "cuda"}.get(accelerator, accelerator)
     best = BestModel(args)
@@ -622,7 +637,7 @@ def get_trainer(args, return_trainer_only=True):
         raise NlpbookError(f"accelerator={args.accelerator}, devices={devices}, strategy={args.strategy}: 이 컴퓨터에서 쓸 수 없습니다({error}). auto로 바꾸어 보세요.") from error
     return trainer if return_trainer_only else (best, trainer)
 
-# %% ../nbs/foundation/3_training.ipynb #ddda98ed
+# %% ../nbs/foundation/3_training.ipynb #6377dd91
 def _from_hub(name, load):
     name = resolve_model_name(name)
     if name.startswith((".", "/", "~")) and not Path(name).is_dir():
@@ -639,10 +654,16 @@ def _from_hub(name, load):
 
 
 def load_tokenizer(args):
-    """`args.pretrained_model_name`의 토크나이저. 한글이 자모로 풀리지 않도록 소문자화는 모델의 설정을 따릅니다."""
+    """`args.pretrained_model_name`의 토크나이저.
+
+    어휘(`vocab.txt`)만 있고 토크나이저 설정이 없는 폴더는 한글이 자모로 풀리지 않도록 `do_lower_case=False`로 읽습니다.
+    """
     from transformers import AutoTokenizer
 
-    return _from_hub(args.pretrained_model_name, AutoTokenizer.from_pretrained)
+    folder = Path(args.pretrained_model_name)
+    bare = folder.is_dir() and not any((folder / name).exists() for name in ("tokenizer_config.json", "tokenizer.json"))
+    options = {"do_lower_case": False} if bare else {}
+    return _from_hub(args.pretrained_model_name, lambda name: AutoTokenizer.from_pretrained(name, **options))
 
 
 def load_model(auto_class, args, **config):
@@ -673,7 +694,7 @@ def make_loader(dataset, args, shuffle):
         dataset, batch_size=args.batch_size, sampler=sampler, collate_fn=data_collator, num_workers=args.cpu_workers, pin_memory=torch.cuda.is_available()
     )
 
-# %% ../nbs/foundation/3_training.ipynb #25b65cab
+# %% ../nbs/foundation/3_training.ipynb #d72269fc
 @dataclass(frozen=True)
 class Recipe:
     """과제 하나를 명령줄에 잇는 카드."""
@@ -699,7 +720,9 @@ def run_training(task, args, train_dataset, val_dataset, test_dataset=None):
         raise NlpbookError("학습을 중간에 멈췄습니다. 같은 명령에 --resume을 붙이면 이어서 합니다.")
     result = {"task": args.downstream_task_name, "corpus": args.downstream_corpus_name, "model_dir": args.downstream_model_dir}
     result |= read_model_record(args.downstream_model_dir).get("metrics", {})
-    if test_dataset is not None and not args.test_mode:
+    if test_dataset is not None and test_dataset.fingerprint == val_dataset.fingerprint:
+        result |= {name.replace("val_", "test_"): value for name, value in result.items() if name.startswith("val_")}
+    elif test_dataset is not None and not args.test_mode:
         best = trainer.checkpoint_callback.best_model_path
         if best:
             task.load_state_dict(load_checkpoint(best)["state_dict"])

@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -276,20 +277,22 @@ def test_model_folder_that_cannot_be_made_is_one_sentence(train_args, small, tmp
 
 
 @pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="다른 사용자가 되어 보려면 root여야 합니다")
-def test_read_only_cache_folder_is_warned_about_and_training_data_still_comes(tmp_path):
+def test_read_only_cache_folder_is_warned_about_and_training_data_still_comes():
     """root에게는 읽기 전용 폴더가 없으므로 다른 사용자가 되어 시험합니다."""
-    code = f"""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        done = subprocess.run([sys.executable, "-c", AS_NOBODY.format(cache=folder + "/x")], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[0, 1, 2]", done.stderr
+    assert "쓰기 권한이 없는 폴더" in done.stderr and "캐시 없이 계속합니다" in done.stderr
+
+
+AS_NOBODY = """
 import os
-os.makedirs({str(tmp_path / "cache")!r}, exist_ok=True)
 import numpy as np
 from nlpbook_nbs.features import cached_columns
 os.setuid(65534)
-found = cached_columns({str(tmp_path / "cache" / "features" / "x")!r}, lambda: {{"a": np.arange(3)}})
-print(found["a"].tolist())
+print(cached_columns({cache!r}, lambda: {{"a": np.arange(3)}})["a"].tolist())
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "[0, 1, 2]", done.stderr
-    assert "쓰기 권한이 없는 폴더" in done.stderr and "캐시 없이 계속합니다" in done.stderr
 
 
 def test_training_on_an_unknown_corpus_is_one_sentence(train_args):

@@ -1,0 +1,102 @@
+"""끊긴 학습을 이어서 하면 끊기지 않은 학습과 한 비트도 다르지 않아야 합니다."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from test_bad_input import make_task, refused
+
+from nlpbook_nbs.classification import ClassificationDataset, NsmcCorpus
+from nlpbook_nbs.settings import set_seed
+from nlpbook_nbs.training import get_trainer, load_checkpoint, make_loader
+
+KILLS = int(os.environ.get("NLPBOOK_TEST_KILLS", "20"))  # 두 시험이 절반씩 맡습니다.
+
+
+@pytest.mark.parametrize("book_loader", [False, True], ids=["grouped", "random_sampler"])
+def test_training_killed_at_random_moments_ends_with_the_same_weights(tmp_path, tiny_model, book_loader):
+    options = {"args": {"pretrained_model_name": str(tiny_model)}, "book_loader": book_loader, "seed": 11 + book_loader}
+    script = Path(__file__).with_name("killed_training.py")
+    done = subprocess.run([sys.executable, script, tmp_path, str(KILLS // 2), json.dumps(options)], capture_output=True, text=True, check=False, timeout=400)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    print(found)
+    assert found["kills"] >= KILLS // 2 and found["resumed"] >= 1
+
+
+@pytest.fixture
+def trained(train_args, mini_tokenizer):
+    def run(**changes):
+        args = train_args(checkpoint_steps=2, **changes)
+        set_seed(args)
+        data = ClassificationDataset(args, mini_tokenizer, NsmcCorpus(), "val")
+        trainer = get_trainer(args)
+        task = make_task(args)
+        trainer.fit(task, make_loader(data, args, True), make_loader(data, args, False))
+        return trainer, task
+
+    return run
+
+
+def test_resuming_a_finished_training_changes_nothing(trained):
+    _, first = trained()
+    before = {name: value.clone() for name, value in first.state_dict().items()}
+    trainer, second = trained(resume=True)
+    assert trainer.global_step == 4
+    assert all(torch.equal(before[name], value) for name, value in second.state_dict().items())
+
+
+def test_finished_training_goes_on_for_more_epochs(trained):
+    """세 에폭을 한 번에 한 것과, 한 에폭을 마치고 두 에폭을 더 한 것이 같습니다."""
+    _, whole = trained(epochs=3)
+    trained(epochs=1)
+    trainer, grown = trained(epochs=3, resume=True)
+    assert trainer.current_epoch == 3
+    assert all(torch.equal(whole.state_dict()[name], value) for name, value in grown.state_dict().items())
+
+
+def test_history_goes_on_where_it_stopped(trained):
+    trained(epochs=1)
+    trainer, _ = trained(epochs=2, resume=True)
+    assert [row["epoch"] for row in trainer.history.rows if "val_loss" in row] == [0, 1]
+    assert trainer.history.samples == 200
+
+
+@pytest.mark.parametrize(("changes", "what"), [({"batch_size": 16}, "배치 크기"), ({"max_seq_length": 24}, "최대 길이"), ({"group_by_length": False}, "샘플러")])
+def test_resuming_under_other_conditions_is_refused_with_the_reason(trained, changes, what):
+    trained()
+    refused(lambda: trained(resume=True, **changes), "다릅니다", what)
+
+
+def test_new_training_does_not_mix_with_the_old_one(trained, tmp_path):
+    trained(epochs=2)
+    trainer, _ = trained(epochs=1)
+    folder = tmp_path / "model"
+    assert (folder / "checkpoints.previous" / "last.ckpt").exists()
+    assert load_checkpoint(folder / "checkpoints" / "last.ckpt")["epoch"] == 0
+    assert trainer.current_epoch == 1
+
+
+def test_damaged_checkpoint_is_refused_in_one_sentence(trained, tmp_path):
+    trained()
+    path = tmp_path / "model" / "checkpoints" / "last.ckpt"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    refused(lambda: trained(resume=True), "last.ckpt", "체크포인트가 손상되었습니다")
+    path.write_bytes(data[: len(data) // 3])
+    refused(lambda: trained(resume=True), "last.ckpt", "체크포인트가 손상되었습니다")
+
+
+def test_checkpoint_with_code_inside_is_refused_without_running_it(trained, tmp_path):
+    class Attack:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "owned"), "w"))
+
+    trained()
+    torch.save({"state_dict": Attack()}, tmp_path / "model" / "checkpoints" / "last.ckpt")
+    refused(lambda: trained(resume=True), "허용되지 않은 내용")
+    assert not (tmp_path / "owned").exists()
