@@ -16,9 +16,9 @@ _EXPORTS = {
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}
 __all__ = sorted(_HOME)
 
-# %% ../nbs/foundation/0_init.ipynb #48a317c5
+# %% ../nbs/foundation/0_init.ipynb #64ff72a3
 def __getattr__(name):
-    """`nlpbook.이름`을 처음 쓸 때 그 이름이 사는 모듈을 불러옵니다."""
+    """`nlpbook.이름`을 처음 쓸 때 그 이름이 정의된 모듈을 불러옵니다."""
     if name in _HOME:
         return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
     if not name.startswith("_"):

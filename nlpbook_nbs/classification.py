@@ -160,11 +160,11 @@ class ClassificationTask(Task):
     def compute_metrics(self):
         return super().compute_metrics() | {"acc": drain(self.accuracy)}
 
-# %% ../nbs/chapters/2_classification.ipynb #29318474
+# %% ../nbs/chapters/2_classification.ipynb #67017380
 class TextClassifier:
-    """글을 분류하는 함수 같은 객체. 여러 스레드에서 함께 써도 됩니다.
+    """글을 분류하는, 함수처럼 부를 수 있는 객체. 여러 스레드에서 함께 써도 됩니다.
 
-    문장 하나를 주면 `{"text", "label", "score", "scores"}` 사전을, 목록을 주면 사전의 목록을 돌려줍니다.
+    문장 하나를 주면 `{"text", "label", "score", "scores"}` 사전(dict)을, 목록을 주면 사전의 목록을 돌려줍니다.
     `score`는 고른 레이블의 확률, `scores`는 레이블마다의 확률입니다. 빈 문장이면 `NlpbookError`를 냅니다.
     """
 

@@ -28,7 +28,7 @@ def load_recipe(task):
         raise NlpbookError(f"{task!r}: 모르는 과제입니다. {', '.join(TASKS)} 가운데 하나를 쓰세요.")
     return importlib.import_module(TASKS[task]).RECIPE
 
-# %% ../nbs/foundation/5_cli.ipynb #d36b93b6
+# %% ../nbs/foundation/5_cli.ipynb #0c57da6c
 def _quick_values(recipe, given):
     values = {}
     if "pretrained_model_name" not in given:
@@ -68,6 +68,7 @@ def parse_train_arguments(recipe, argv, prog="nlpbook train"):
         values = vars(parser.parse_args(argv))
     if not get_profile().is_book:
         values |= _quick_values(recipe, set(values))
+    values.setdefault("downstream_corpus_name", recipe.quick["corpus"]["downstream_corpus_name"])
     return cls(**values)
 
 # %% ../nbs/foundation/5_cli.ipynb #53dd7ce6
@@ -201,9 +202,9 @@ def _learn(options, rest):
         print(f"  {found['label']} {found['score']:.2f}  {text}")
     print(_NEXT_STEPS.format(model_dir=args.downstream_model_dir, chapters="\n".join(_chapter_titles())))
 
-# %% ../nbs/foundation/5_cli.ipynb #735811a5
+# %% ../nbs/foundation/5_cli.ipynb #d8201317
 def build_parser():
-    """`nlpbook` 명령의 해석기."""
+    """`nlpbook` 명령의 인자를 읽는 파서(parser)."""
     from nlpbook_nbs import __version__
 
     parser = argparse.ArgumentParser(prog="nlpbook", description="한국어 BERT 실습 교재 nlpbook_nbs의 명령줄 도구", add_help=True)
@@ -216,7 +217,7 @@ def build_parser():
         return found
 
     command("learn", _learn, "처음 한 번: 작은 모델을 학습하고 세 문장을 분류합니다", add_help=False)
-    command("corpora", _corpora, "아는 말뭉치를 보여 줍니다")
+    command("corpora", _corpora, "목록에 있는 말뭉치를 보여 줍니다")
     download = command("download", _download, "말뭉치를 내려받아 확인합니다")
     download.add_argument("name", metavar="이름", help="말뭉치 이름")
     download.add_argument("--root_dir", help="말뭉치 폴더들이 모인 곳")
@@ -240,6 +241,8 @@ def main(argv=None):
     """`nlpbook` 명령의 시작점. 종료 코드를 돌려줍니다: 성공 0, 사용자가 고칠 수 있는 문제 2, 중단 130."""
     try:
         options, rest = build_parser().parse_known_args(argv)
+        if options.command == "predict" and not any(word.startswith("--") for word in rest):
+            options.texts, rest = options.texts + rest, []  # argparse는 옵션 뒤에 온 문장을 나머지로 돌려줍니다.
         if rest and options.command != "learn":
             raise NlpbookError(f"모르는 옵션 {' '.join(rest)}이(가) 있습니다. nlpbook {options.command} --help로 확인하세요.")
         options.run(options, rest)

@@ -146,7 +146,7 @@ def lock_for(path):
         folder.mkdir(parents=True, exist_ok=True)
     return FileLock(folder / f"{hashlib.sha1(os.path.abspath(path).encode()).hexdigest()}.lock")
 
-# %% ../nbs/foundation/2_corpora.ipynb #cf82e1df
+# %% ../nbs/foundation/2_corpora.ipynb #081a62c5
 CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 30.0  # 초
 ATTEMPTS = 5
 _BLOCK = 1 << 16
@@ -211,7 +211,7 @@ def _progress_bar(name):
 def fetch_file(url, path, git_blob=None, attempts=ATTEMPTS, wait=1.0):
     """`url`을 `path`에 내려받습니다. 끝까지 받고 확인까지 마친 파일만 `path`에 놓입니다.
 
-    끊기면 `wait`초, 그 두 배, 네 배… 를 쉬면서 `attempts`번까지 이어 받습니다. 끝내 안 되면 받은 만큼은
+    끊기면 `wait`초, 그 두 배, 네 배…를 쉬면서 `attempts`번까지 이어 받습니다. 끝내 안 되면 받은 만큼은
     `<이름>.part`에 남아 다음 실행이 이어 받습니다. `git_blob`을 주면 블롭 id를 확인하고,
     다르면 한 번 처음부터 다시 받은 뒤 그래도 다르면 지우고 `NlpbookError`를 냅니다.
     """
@@ -245,17 +245,17 @@ def fetch_file(url, path, git_blob=None, attempts=ATTEMPTS, wait=1.0):
     kept = " 받은 만큼은 남겨 두었으니 다음에 이어 받습니다." if part.exists() else ""
     raise NlpbookError(f"{url}: {attempts}번 시도했지만 받지 못했습니다({reason or '내용이 달라졌습니다'}). 인터넷 연결을 확인하세요.{kept}")
 
-# %% ../nbs/foundation/2_corpora.ipynb #38575bd7
+# %% ../nbs/foundation/2_corpora.ipynb #0b472149
 def _copy_from_folder(source, path, git_blob):
     if not source.is_file():
-        raise NlpbookError(f"{source}: 거울 폴더에 파일이 없습니다. NLPBOOK_DATA_MIRROR 폴더를 확인하세요.")
+        raise NlpbookError(f"{source}: 미러 폴더에 파일이 없습니다. NLPBOOK_DATA_MIRROR 폴더를 확인하세요.")
     part = path.with_name(path.name + ".part")
     with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             shutil.copyfile(source, part)
             if git_blob_id(part) != git_blob:
-                raise NlpbookError(f"{source}: 거울 폴더의 파일이 공식 파일과 다릅니다. 공식 파일을 다시 넣으세요.")
+                raise NlpbookError(f"{source}: 미러 폴더의 파일이 공식 파일과 다릅니다. 공식 파일을 다시 넣으세요.")
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)
@@ -269,7 +269,7 @@ def _obtain(corpus_name, file, path):
         return fetch_file(f"{mirror.rstrip('/')}/{quote(corpus_name)}/{quote(file.name)}", path, file.git_blob)
     return _copy_from_folder(Path(mirror, corpus_name, file.name), path, file.git_blob)
 
-# %% ../nbs/foundation/2_corpora.ipynb #ac4a8793
+# %% ../nbs/foundation/2_corpora.ipynb #0a34ddb1
 def download(corpus_name, root_dir, force_download=False):
     """말뭉치를 `<root_dir>/<corpus_name>/`에 준비하고 그 폴더를 돌려줍니다.
 
@@ -305,7 +305,7 @@ def _download_unlisted(corpus_name, root_dir, folder, force_download):
 
     if corpus_name not in FETCH:
         raise NlpbookError(
-            f"{corpus_name!r}: 모르는 말뭉치입니다. 아는 이름은 {', '.join(CORPORA)}입니다. "
+            f"{corpus_name!r}: 모르는 말뭉치입니다. 목록에 있는 이름은 {', '.join(CORPORA)}입니다. "
             f"직접 만든 자료라면 {folder} 폴더에 train.tsv, val.tsv, test.tsv로 넣으세요."
         )
     try:

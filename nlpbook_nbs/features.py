@@ -26,7 +26,7 @@ from torch.utils.data import Dataset, DistributedSampler
 from .corpora import check_corpus, explain_os_errors
 from .settings import NlpbookError, cache_dir, logger
 
-# %% ../nbs/foundation/2_features.ipynb #d10abfb5
+# %% ../nbs/foundation/2_features.ipynb #e8cdd662
 _CHUNK = 4096  # 한 번에 토크나이저에 넘기는 글의 수
 
 
@@ -42,7 +42,7 @@ def fast_backend(tokenizer, max_seq_length):
 
 
 class TextEncoder:
-    """글을 토큰 번호의 열로 바꾸는 함수 같은 객체. 여러 스레드에서 함께 써도 됩니다(빠른 토크나이저일 때).
+    """글을 토큰 번호의 열로 바꾸는, 함수처럼 부를 수 있는 객체. 여러 스레드에서 함께 써도 됩니다(빠른 토크나이저일 때).
 
     `max_seq_length`보다 길면 더 긴 쪽 글부터 뒤를 자릅니다.
     """
@@ -214,7 +214,7 @@ def cached_columns(folder, build, overwrite=False):
         logger.warning("%s 이번에는 캐시 없이 계속합니다.", error)
         return build() if columns is None else columns
 
-# %% ../nbs/foundation/2_features.ipynb #6fa80deb
+# %% ../nbs/foundation/2_features.ipynb #7ec21ed8
 def text_columns(args, tokenizer, corpus, mode):
     """말뭉치의 `mode` 부분을 열로 바꿉니다. 예시에는 `text_a`, `text_b`(없으면 `None`), `label`이 있어야 합니다.
 
@@ -240,7 +240,7 @@ def text_columns(args, tokenizer, corpus, mode):
         except KeyError as error:
             number = next(i for i, row in enumerate(rows) if row.label not in label_ids)
             raise NlpbookError(
-                f"{type(corpus).__name__} {mode} {number + 1}번째 예시: 모르는 레이블 {error.args[0]!r}입니다. get_labels()는 {labels}입니다."
+                f"{type(corpus).__name__} {mode} {number + 1}번째 예시: 모르는 레이블 {error.args[0]!r}입니다. get_labels()가 돌려준 {labels} 가운데 하나로 고치세요."
             ) from None
         warn_about_unknown(tokenizer, columns["input_ids"])
         return columns
@@ -267,7 +267,7 @@ def _checked_examples(corpus, data_root_path, mode):
             raise NlpbookError(f"{name} {mode} {number}번째 예시: text_a는 문자열이어야 하고, text_b는 모두 문자열이거나 모두 None이어야 합니다.")
     return rows
 
-# %% ../nbs/foundation/2_features.ipynb #804e7321
+# %% ../nbs/foundation/2_features.ipynb #10be3948
 class FeatureDataset(Dataset):
     """열에 담긴 특징을 한 건씩 보여 주는 데이터셋.
 
@@ -341,7 +341,7 @@ class FeatureRows(Sequence):
 def batch_width(longest, max_seq_length):
     """가장 긴 글이 `longest`토큰인 배치의 가로 길이: 8의 배수로 올리되 `max_seq_length`를 넘지 않습니다.
 
-    모양의 가짓수가 줄어 CPU의 계산 라이브러리가 모양마다 만드는 코드와 메모리가 늘어나지 않고, GPU의 텐서 코어도 8의 배수를 좋아합니다.
+    모양의 가짓수가 줄어 CPU의 계산 라이브러리가 모양마다 만드는 코드와 메모리가 늘어나지 않고, GPU의 텐서 코어도 8의 배수일 때 빠릅니다.
     """
     return min(-(-longest // 8) * 8, max_seq_length)
 

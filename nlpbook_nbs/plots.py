@@ -4,7 +4,7 @@
 __all__ = ['FONT_FILE', 'use_korean_font', 'plot_learning_curve', 'confusion_matrix', 'plot_confusion_matrix', 'plot_histogram',
            'plot_scores']
 
-# %% ../nbs/foundation/5_plots.ipynb #f21f0e60
+# %% ../nbs/foundation/5_plots.ipynb #8a07619a
 import numpy as np
 
 from .settings import PACKAGE_DIR
@@ -21,7 +21,7 @@ def use_korean_font():
     if name not in {font.name for font in font_manager.fontManager.ttflist}:
         font_manager.fontManager.addfont(FONT_FILE)
     matplotlib.rcParams["font.family"] = [name, "DejaVu Sans"]
-    matplotlib.rcParams["axes.unicode_minus"] = False  # 이 글꼴에는 긴 빼기표(−)가 없습니다.
+    matplotlib.rcParams["axes.unicode_minus"] = False  # 이 글꼴에는 유니코드 빼기 기호(−)가 없습니다.
     return name
 
 
@@ -33,13 +33,13 @@ def _axes(width, height):
     axes.spines[["top", "right"]].set_visible(False)
     return axes
 
-# %% ../nbs/foundation/5_plots.ipynb #fccab517
+# %% ../nbs/foundation/5_plots.ipynb #81d0c5ce
 def plot_learning_curve(history, metric="val_acc", metric_name="검증 정확도"):
     """`trainer.history`의 학습 손실, 검증 손실과 지표 하나를 그립니다. matplotlib 축을 돌려줍니다."""
     axes = _axes(6.4, 3.6)
     axes.plot(*history.column("train_loss"), color="#4C78A8", label="학습 손실")
     axes.plot(*history.column("val_loss"), "o-", color="#E45756", label="검증 손실")
-    axes.set_xlabel("걸음(step)")
+    axes.set_xlabel("스텝(step)")
     axes.set_ylabel("손실")
     lines, names = axes.get_legend_handles_labels()
     steps, values = history.column(metric)

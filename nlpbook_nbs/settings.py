@@ -24,9 +24,9 @@ from typing import ClassVar, Optional
 
 import platformdirs
 
-# %% ../nbs/foundation/1_settings.ipynb #865aa06b
+# %% ../nbs/foundation/1_settings.ipynb #9db4416e
 class NlpbookError(Exception):
-    """사용자가 고칠 수 있는 문제. 메시지는 '무엇이, 어디서, 어떻게 고칠지'를 담은 한국어 한 문장입니다."""
+    """사용자가 고칠 수 있는 문제. 메시지는 '무엇이, 어디서, 어떻게 고칠지'를 담은 한국어 한두 문장입니다."""
 
 # %% ../nbs/foundation/1_settings.ipynb #386bb2b5
 PACKAGE_DIR = Path(importlib.util.find_spec("nlpbook_nbs").origin).parent
@@ -171,7 +171,7 @@ def _require(condition, message):
 def _is_integer(value):
     return isinstance(value, int) and not isinstance(value, bool)
 
-# %% ../nbs/foundation/1_settings.ipynb #d1d86b70
+# %% ../nbs/foundation/1_settings.ipynb #7013f1f8
 @dataclass
 class TrainArguments:
     """모든 과제가 함께 쓰는 학습 설정. 잘못된 값은 만드는 순간 `NlpbookError`로 거절합니다.
@@ -181,7 +181,7 @@ class TrainArguments:
 
     pretrained_model_name: str = _option("beomi/kcbert-base", "허브 이름, 모델 폴더, 또는 nlpbook-mini")
     downstream_task_name: str = _option("document-classification", "과제 이름")
-    downstream_corpus_name: Optional[str] = _option(None, "말뭉치 이름 (nlpbook corpora로 목록을 봅니다)")
+    downstream_corpus_name: Optional[str] = _option(None, "말뭉치 이름 (목록은 nlpbook corpora로 확인)")
     downstream_corpus_root_dir: Optional[str] = _option(None, "말뭉치 폴더들이 모인 곳. 비우면 코랩은 /content/Korpora, 그 밖에는 사용자 캐시 폴더")
     downstream_model_dir: Optional[str] = _option(None, "모델을 저장할 폴더. 비우면 nlpbook-models/<과제>-<말뭉치>")
     max_seq_length: int = _option(128, "한 입력의 최대 토큰 수")
@@ -190,11 +190,11 @@ class TrainArguments:
     seed: Optional[int] = _option(None, "난수 시드. 비우면 고정하지 않음")
     overwrite_cache: bool = _option(False, "특징 캐시를 다시 만듦")
     force_download: bool = _option(False, "말뭉치를 다시 내려받음")
-    test_mode: bool = _option(False, "배치 하나로 끝까지 한 번 훑어 봄 (Lightning fast_dev_run)")
+    test_mode: bool = _option(False, "배치 하나로 끝까지 한 번 훑어봄 (Lightning fast_dev_run)")
     learning_rate: float = _option(5e-5, "학습률 (learning rate)")
     epochs: int = _option(3, "말뭉치를 되풀이해 읽는 횟수")
     batch_size: int = _option(32, "배치 크기 (장치 하나당)")
-    cpu_workers: int = _option(0, "배치를 만드는 보조 프로세스 수. 특징이 미리 계산되어 있어 0으로 충분합니다")
+    cpu_workers: int = _option(0, "배치를 만드는 보조 프로세스 수. 특징이 미리 계산되어 있어 0으로 충분함")
     fp16: bool = _option(False, "GPU에서 16비트 부동소수점을 쓰라는 책의 스위치. precision=fp16과 같음")
     tpu_cores: int = _option(0, "TPU 코어 수. 0이면 쓰지 않음")
     precision: str = _option("auto", "계산 정밀도. auto는 하드웨어를 보고 고름", choices=["auto", "fp32", "bf16", "fp16"])
@@ -214,7 +214,7 @@ class TrainArguments:
     gradient_clip_val: Optional[float] = _option(None, "기울기 노름의 상한 (gradient clipping)")
     log_every_n_steps: int = _option(10, "학습 손실을 기록하는 간격 (스텝)")
 
-    metrics: ClassVar[tuple] = ("train_loss", "val_loss")
+    metrics: ClassVar[tuple] = ("val_loss",)
 
     def __post_init__(self):
         self._check_numbers()

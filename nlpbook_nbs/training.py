@@ -38,7 +38,7 @@ from nlpbook_nbs.settings import (
     read_model_record, resolve_model_name, tpu_is_available,
 )
 
-# %% ../nbs/foundation/3_training.ipynb #fb21f657
+# %% ../nbs/foundation/3_training.ipynb #27561fb1
 BOOK_GAMMA = 0.9  # 책의 ExponentialLR: 에폭마다 학습률을 0.9배로
 
 
@@ -100,7 +100,7 @@ class Task(pl.LightningModule):
     def configure_gradient_clipping(self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None):
         if gradient_clip_val is None or not self._fused():
             return super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
-        nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)  # Lightning은 fused 최적화기의 기울기를 자르지 않습니다.
+        nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)  # Lightning은 fused 옵티마이저의 기울기를 자르지 않습니다.
 
     def _fused(self):
         """한 번에 모든 가중치를 고치는 빠른 AdamW를 쓸 수 있으면 `True`. 크기를 바꾼 fp16 기울기나 나누어 가진 가중치에는 쓸 수 없습니다."""
@@ -145,12 +145,12 @@ def _cuda_has_bf16():
 def _cpu_has_bf16():
     return any(getattr(torch.cpu, name, bool)() for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
 
-# %% ../nbs/foundation/3_training.ipynb #1d934fa9
+# %% ../nbs/foundation/3_training.ipynb #37e305ac
 _LEVELS = 1 << 16
 
 
 def cheap_dropout(x, p):
-    """`x`의 원소를 확률 `p`(1/65,536 단위)로 0으로 만들고 나머지를 `1/(1-p)`배 합니다. CPU용."""
+    """`x`의 원소를 확률 `p`(1/65,536 단위)로 0으로 만들고 나머지를 `1/(1-p)`배로 키웁니다. CPU용."""
     dropped = round(p * _LEVELS)
     if dropped == 0:
         return x
@@ -168,7 +168,7 @@ class CheapDropout(nn.Dropout):
 
 
 def cheap_attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, **kwargs):
-    """드롭아웃만 `cheap_dropout`으로 바꾼 기본 주목. 텐서는 `(batch, heads, seq, head_dim)`입니다."""
+    """드롭아웃만 `cheap_dropout`으로 바꾼 기본 어텐션. 텐서는 `(batch, heads, seq, head_dim)`입니다."""
     scores = query @ key.transpose(2, 3) * (query.size(-1) ** -0.5 if scaling is None else scaling)
     if attention_mask is not None:
         scores = scores + attention_mask
@@ -179,7 +179,7 @@ def cheap_attention(module, query, key, value, attention_mask, scaling=None, dro
 
 
 _ATTENTION = "nlpbook_cheap"
-_PLAIN_ATTENTION = {"bert", "electra", "roberta", "xlm-roberta", "camembert"}  # 주목이 위의 식 그대로인 모델들
+_PLAIN_ATTENTION = {"bert", "electra", "roberta", "xlm-roberta", "camembert"}  # 어텐션이 위의 식 그대로인 모델들
 
 
 @contextmanager
@@ -439,7 +439,7 @@ def export_model(trainer, task, checkpoint=None):
 def _dataset_of(trainer):
     return getattr(trainer.train_dataloader, "dataset", None)
 
-# %% ../nbs/foundation/3_training.ipynb #ed3700a4
+# %% ../nbs/foundation/3_training.ipynb #3895fe90
 _QUIET_SECONDS = 60.0  # 진행 막대를 그릴 수 없는 곳에서는 이만큼마다 한 줄을 적습니다.
 
 
@@ -462,7 +462,7 @@ class History(Callback):
     on_train_start = on_train_epoch_start = _start_clock
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        self._rate = trainer.optimizers[0].param_groups[0]["lr"]  # 걸음이 끝나면 다음 학습률로 바뀌어 있습니다.
+        self._rate = trainer.optimizers[0].param_groups[0]["lr"]  # 스텝이 끝나면 다음 학습률로 바뀌어 있습니다.
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         size = len(next(iter(batch.values())))
@@ -478,7 +478,7 @@ class History(Callback):
         self._mark = now
         if now - self._told > _QUIET_SECONDS and not trainer.progress_bar_callback.is_enabled:
             self._told = now
-            logger.info("에폭 %d/%d · %d/%d 걸음 · train_loss %.4f", trainer.current_epoch + 1, trainer.max_epochs, batch_idx + 1, trainer.num_training_batches, self.last_loss or float("nan"))
+            logger.info("에폭 %d/%d · %d/%d 스텝 · train_loss %.4f", trainer.current_epoch + 1, trainer.max_epochs, batch_idx + 1, trainer.num_training_batches, self.last_loss or float("nan"))
 
     def on_validation_end(self, trainer, pl_module):
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -489,7 +489,7 @@ class History(Callback):
         self._start_clock()
 
     def column(self, name):
-        """`(걸음, 값)` 목록 둘. 그 값을 적은 줄만 모읍니다."""
+        """스텝과 값의 목록 둘. 그 값을 적은 줄만 모읍니다."""
         rows = [row for row in self.rows if name in row]
         return [row["step"] for row in rows], [row[name] for row in rows]
 
