@@ -8,13 +8,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 GROUPS = ("requirements", "dev_requirements", "notebook_requirements")
 PLATFORM_PARTS = ("nvidia-", "cuda-", "triton")  # torch가 스스로 고르는 GPU 부품이라 적어 두지 않습니다.
-TORCH = "torch==2.13.0"
+PINS = (
+    "torch==2.13.0",
+    "dataclasses==0.6",  # Korpora가 요구합니다. 0.8은 Python 3.7 미만에서만 설치되는데 uv는 파이썬 상한을 보지 않습니다.
+)
 
 
 def main():
     parser = ConfigParser(delimiters=["="])
     parser.read(ROOT / "settings.ini", encoding="utf-8")
-    wanted = [name for group in GROUPS for name in parser["DEFAULT"][group].split()] + [TORCH]
+    wanted = [name for group in GROUPS for name in parser["DEFAULT"][group].split()] + list(PINS)
     command = ["uv", "pip", "compile", "--universal", "--python-version", parser["DEFAULT"]["min_python"], "--no-header", "--no-annotate", "--quiet", "-"]
     found = subprocess.run(command, input="\n".join(wanted), capture_output=True, text=True, check=False)
     if found.returncode:
