@@ -22,7 +22,7 @@ test: $(INSTALLED)
 export: $(INSTALLED)
 	$(BIN)/nbdev_export
 	$(BIN)/nbdev_clean
-	$(BIN)/python tools/badges.py
+	$(BIN)/python tools/links.py
 
 # settings.ini의 의존성을 오늘의 최신 판으로 다시 풀어 constraints.txt에 적습니다. 적은 뒤에는 make test로 확인하세요.
 constraints: $(INSTALLED)

@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['TASKS', 'load_recipe', 'parse_train_arguments', 'notebooks_dir', 'copy_notebooks', 'build_parser', 'main']
 
-# %% ../nbs/foundation/5_cli.ipynb #06888883
+# %% ../nbs/foundation/5_cli.ipynb #e389f39c
 import argparse
 import contextlib
 import importlib
@@ -15,7 +15,7 @@ import sys
 from itertools import islice
 from pathlib import Path
 
-from .settings import PACKAGE_DIR, NlpbookError, default_corpus_root, get_profile, in_notebook, set_logger
+from .settings import PACKAGE_DIR, NlpbookError, default_corpus_root, get_profile, set_logger
 
 TASKS = {
     "doc-cls": "nlpbook_nbs.classification",
@@ -28,7 +28,7 @@ def load_recipe(task):
         raise NlpbookError(f"{task!r}: 모르는 과제입니다. {', '.join(TASKS)} 가운데 하나를 쓰세요.")
     return importlib.import_module(TASKS[task]).RECIPE
 
-# %% ../nbs/foundation/5_cli.ipynb #0c57da6c
+# %% ../nbs/foundation/5_cli.ipynb #4998e73d
 def _quick_values(recipe, given):
     values = {}
     if "pretrained_model_name" not in given:
@@ -40,15 +40,16 @@ def _quick_values(recipe, given):
     return {name: value for name, value in values.items() if name not in given}
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise NlpbookError(f"명령줄을 읽지 못했습니다({message}). {self.prog} --help로 확인하세요.")
+
+
 def _parser(cls, prog):
     from transformers import HfArgumentParser
 
     parser = HfArgumentParser(cls, prog=prog)
-
-    def refuse(message):
-        raise NlpbookError(f"명령줄을 읽지 못했습니다({message}). {prog} --help로 옵션을 확인하세요.")
-
-    parser.error = refuse
+    parser.error = _Parser.error.__get__(parser)
     return parser
 
 
@@ -202,12 +203,12 @@ def _learn(options, rest):
         print(f"  {found['label']} {found['score']:.2f}  {text}")
     print(_NEXT_STEPS.format(model_dir=args.downstream_model_dir, chapters="\n".join(_chapter_titles())))
 
-# %% ../nbs/foundation/5_cli.ipynb #d8201317
+# %% ../nbs/foundation/5_cli.ipynb #c56dcfa9
 def build_parser():
     """`nlpbook` 명령의 인자를 읽는 파서(parser)."""
     from nlpbook_nbs import __version__
 
-    parser = argparse.ArgumentParser(prog="nlpbook", description="한국어 BERT 실습 교재 nlpbook_nbs의 명령줄 도구", add_help=True)
+    parser = _Parser(prog="nlpbook", description="한국어 BERT 실습 교재 nlpbook_nbs의 명령줄 도구", add_help=True)
     parser.add_argument("--version", action="version", version=f"nlpbook_nbs {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="명령", required=True)
 
@@ -255,7 +256,3 @@ def main(argv=None):
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
-
-# %% ../nbs/foundation/5_cli.ipynb #a7289d6b
-if __name__ == "__main__" and not in_notebook():
-    sys.exit(main())

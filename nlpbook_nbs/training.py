@@ -7,11 +7,12 @@ __all__ = ['BOOK_GAMMA', 'CHECKPOINTS', 'LAST', 'Task', 'model_inputs', 'drain',
            'no_library_bars', 'export_model', 'History', 'ProgressBar', 'Trainer', 'get_trainer', 'load_tokenizer',
            'load_model', 'make_loader', 'Recipe', 'run_training']
 
-# %% ../nbs/foundation/3_training.ipynb #f979890a
+# %% ../nbs/foundation/3_training.ipynb #7359ad94
 import json
 import os
 import random
 import shutil
+import signal
 import sys
 import time
 import warnings
@@ -361,7 +362,7 @@ class ResumeCheckpoint(Callback):
     def on_load_checkpoint(self, trainer, pl_module, checkpoint):
         self.pending_rng = checkpoint.get("nlpbook", {}).get("rng")
 
-# %% ../nbs/foundation/3_training.ipynb #520597c0
+# %% ../nbs/foundation/3_training.ipynb #b51db0af
 class BestModel(ModelCheckpoint):
     """가장 좋은 모델을 Lightning 체크포인트와 허깅페이스 폴더로 남깁니다."""
 
@@ -417,7 +418,7 @@ def export_model(trainer, task, checkpoint=None):
         "format": 1, "nlpbook_version": __version__, "task": task.task_name, "corpus": args.downstream_corpus_name,
         "pretrained_model_name": Path(args.pretrained_model_name).name if os.path.isdir(args.pretrained_model_name) else args.pretrained_model_name,
         "max_seq_length": args.max_seq_length, "epoch": trainer.current_epoch, "step": trainer.global_step, "metrics": metrics,
-        "checkpoint": Path(checkpoint).relative_to(folder.absolute() if Path(checkpoint).is_absolute() else folder).as_posix() if checkpoint else None,
+        "checkpoint": f"{CHECKPOINTS}/{Path(checkpoint).name}" if checkpoint else None,
     }
     aside = folder / ".export.part"
     with explain_os_errors(folder):
@@ -514,7 +515,7 @@ class ProgressBar(TQDMProgressBar):
         shown = {"train_loss": loss, **{name: float(value) for name, value in trainer.progress_bar_metrics.items()}}
         return {name: f"{value:.4f}" for name, value in shown.items() if value is not None}
 
-# %% ../nbs/foundation/3_training.ipynb #a2cfb17c
+# %% ../nbs/foundation/3_training.ipynb #4e5c4d70
 class Trainer(pl.Trainer):
     """책의 방식으로 `fit`을 부를 수 있고, 끊긴 학습을 이어서 하는 Lightning 트레이너. `get_trainer`로 만듭니다."""
 
@@ -541,7 +542,11 @@ class Trainer(pl.Trainer):
             ckpt_path = self._find_checkpoint() if self.args.resume else self._put_old_run_aside()
         model.train()  # from_pretrained는 모델을 평가 상태로 돌려주고, Lightning은 그 상태를 바꾸지 않습니다.
         with cheap_random_numbers(model.model) if self._on_cpu() and hasattr(model, "model") else _nothing():
-            super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, **kwargs)
+            try:
+                super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, **kwargs)
+            except SystemExit:  # Lightning은 Ctrl+C를 받으면 그 신호를 막고 정리한 다음 프로그램을 끝내려 합니다.
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                raise NlpbookError("학습을 중간에 멈췄습니다. resume=True(명령줄에서는 --resume)로 다시 실행하면 이어서 학습합니다.") from None
 
     def _on_cpu(self):
         return self.strategy.root_device.type == "cpu"
@@ -694,7 +699,7 @@ def make_loader(dataset, args, shuffle):
         dataset, batch_size=args.batch_size, sampler=sampler, collate_fn=data_collator, num_workers=args.cpu_workers, pin_memory=torch.cuda.is_available()
     )
 
-# %% ../nbs/foundation/3_training.ipynb #d72269fc
+# %% ../nbs/foundation/3_training.ipynb #453f44ff
 @dataclass(frozen=True)
 class Recipe:
     """과제 하나를 명령줄에 잇는 카드."""
@@ -716,8 +721,6 @@ def run_training(task, args, train_dataset, val_dataset, test_dataset=None):
     trainer = get_trainer(args)
     logger.info("학습 %d건, 검증 %d건 · 정밀도 %s · 매개변수 %s개", len(train_dataset), len(val_dataset), trainer.precision, f"{sum(p.numel() for p in task.parameters()):,}")
     trainer.fit(task, make_loader(train_dataset, args, shuffle=True), make_loader(val_dataset, args, shuffle=False))
-    if trainer.interrupted:
-        raise NlpbookError("학습을 중간에 멈췄습니다. 같은 명령에 --resume을 붙이면 이어서 합니다.")
     result = {"task": args.downstream_task_name, "corpus": args.downstream_corpus_name, "model_dir": args.downstream_model_dir}
     result |= read_model_record(args.downstream_model_dir).get("metrics", {})
     if test_dataset is not None and test_dataset.fingerprint == val_dataset.fingerprint:

@@ -11,6 +11,8 @@ from nlpbook_nbs.cli import TASKS, copy_notebooks, load_recipe, main, notebooks_
 from nlpbook_nbs.corpora import sample_root
 from nlpbook_nbs.settings import default_corpus_root
 
+NLPBOOK = Path(sys.executable).with_name("nlpbook")
+
 
 @pytest.fixture
 def command(tiny_model, tmp_path, monkeypatch):
@@ -30,11 +32,10 @@ def test_train_then_predict(command, capsys):
 
 
 def test_installed_command_reads_lines_and_writes_json_lines(command, tmp_path):
-    nlpbook = Path(sys.executable).with_name("nlpbook")
-    trained = subprocess.run([nlpbook, *command], capture_output=True, text=True, check=True, cwd=tmp_path)
+    trained = subprocess.run([NLPBOOK, *command], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert len(trained.stdout.splitlines()) == 1 and "에폭 1/1" in trained.stderr
     texts = "좋아요\n싫어요\r\n" * 600
-    done = subprocess.run([nlpbook, "predict", "doc-cls", "--model_dir", "model"], input=texts, capture_output=True, text=True, check=True, cwd=tmp_path)
+    done = subprocess.run([NLPBOOK, "predict", "doc-cls", "--model_dir", "model"], input=texts, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == texts.split()
 
 
@@ -54,7 +55,7 @@ def test_own_tsv_corpus_with_words_as_labels(command, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("argv", "what"),
     [
-        (["train", "pair"], "모르는 과제"), (["predict", "pair", "--model_dir", "x", "글"], "모르는 과제"),
+        ([], "명령"), (["trian"], "trian"), (["train"], "과제"), (["train", "pair"], "모르는 과제"), (["predict", "pair", "--model_dir", "x", "글"], "모르는 과제"),
         (["train", "doc-cls", "--learning_rate", "-1"], "learning_rate"), (["train", "doc-cls", "--no_such"], "no_such"),
         (["train", "doc-cls", "--epochs", "셋"], "epochs"), (["train", "doc-cls", "none.json"], "설정 파일이 없습니다"),
         (["download", "nsmcc"], "모르는 말뭉치"), (["corpora", "--all"], "모르는 옵션 --all"), (["predict", "doc-cls", "--model_dir", "none", "글"], "모델 폴더가 없습니다"),
@@ -70,7 +71,7 @@ def test_wrong_command_is_one_sentence(argv, what, capsys):
 @pytest.mark.parametrize(("data", "what"), [("좋아요\n\n".encode(), "표준 입력:2번째 문장이 비었습니다"), (b"\xb0\xa1\n", "표준 입력:1: UTF-8")])
 def test_bad_line_on_standard_input_is_named(command, tmp_path, data, what):
     assert main(command) == 0
-    done = subprocess.run([sys.executable, "-m", "nlpbook_nbs.cli", "predict", "doc-cls", "--model_dir", "model"], input=data, capture_output=True, check=False, cwd=tmp_path)
+    done = subprocess.run([NLPBOOK, "predict", "doc-cls", "--model_dir", "model"], input=data, capture_output=True, check=False, cwd=tmp_path)
     assert done.returncode == 2 and what in done.stderr.decode()
 
 
@@ -111,6 +112,6 @@ def test_notebooks_are_copied_and_never_overwritten(tmp_path, capsys):
 
 def test_closed_pipe_is_no_error(command, tmp_path):
     assert main(command) == 0
-    shell = f"yes 좋아요 | head -5000 | {sys.executable} -m nlpbook_nbs.cli predict doc-cls --model_dir model | head -1"
+    shell = f"yes 좋아요 | head -5000 | {NLPBOOK} predict doc-cls --model_dir model | head -1"
     done = subprocess.run(shell, shell=True, capture_output=True, text=True, check=False, cwd=tmp_path, env=os.environ)
     assert json.loads(done.stdout)["text"] == "좋아요" and "Traceback" not in done.stderr

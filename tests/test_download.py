@@ -245,6 +245,14 @@ def test_registry_pins_a_commit_and_a_blob_id_for_every_file():
             assert len(file.git_blob) == 40 and any(len(part) == 40 for part in file.url.split("/"))
 
 
+def test_nsmc_is_read_under_the_names_it_is_downloaded_as(tmp_path):
+    """결함 6: 내려받는 이름과 읽는 이름이 같습니다."""
+    from nlpbook_nbs.classification import NsmcCorpus
+
+    read = {path.name for mode in ("train", "test") for path in NsmcCorpus().get_files(tmp_path, mode)}
+    assert read == {file.name for file in corpora.CORPORA["nsmc"].files}
+
+
 def test_published_korquad_file_has_the_pinned_blob_id(real_data):
     pinned = {file.name: file.git_blob for file in corpora.CORPORA["korquad-v1"].files}
     assert git_blob_id(real_data / "korquad-v1" / "KorQuAD_v1.0_dev.json") == pinned["KorQuAD_v1.0_dev.json"]

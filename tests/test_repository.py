@@ -50,22 +50,24 @@ def test_export_and_clean_leave_no_diff(copy):
     assert changed == new == []
 
 
-def test_badges_and_install_cells_follow_settings_ini():
-    done = subprocess.run([sys.executable, ROOT / "tools" / "badges.py", "--check"], capture_output=True, text=True, check=False)
+def test_every_link_to_us_follows_settings_ini():
+    done = subprocess.run([sys.executable, ROOT / "tools" / "links.py", "--check"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     for path in CHAPTERS:
         text = path.read_text(encoding="utf-8")
         assert f"github/{settings()['user']}/{settings()['repo']}/blob" in text and "pip install -q git+" in text, path.name
 
 
-def test_badges_are_put_right_when_the_repository_moves(copy):
+def test_links_are_put_right_when_the_repository_moves(copy):
     ini = copy / "settings.ini"
     ini.write_text(ini.read_text(encoding="utf-8").replace("user = nlpbook\n", "user = somebody\n"), encoding="utf-8")
-    command = [sys.executable, copy / "tools" / "badges.py"]
+    command = [sys.executable, copy / "tools" / "links.py"]
     assert subprocess.run([*command, "--check"], capture_output=True, check=False).returncode == 1
     subprocess.run(command, capture_output=True, check=True)
     assert subprocess.run([*command, "--check"], capture_output=True, check=False).returncode == 0
     assert "github/somebody/" in (copy / "nbs" / "chapters" / CHAPTERS[0].name).read_text(encoding="utf-8")
+    assert "somebody.github.io" in (copy / "_quarto.yml").read_text(encoding="utf-8")
+    assert "github.com/e9t/nsmc" in (copy / "nbs" / "foundation" / "2_corpora.ipynb").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -66,5 +66,5 @@ def test_chapters_run_from_the_wheel_alone_without_network(wheel, tmp_path):
     done = subprocess.run([python, "-c", RUN, *names], cwd=books, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.split() == [word for name in names for word in (name, "ok")]
-    help_text = subprocess.run([python, "-m", "nlpbook_nbs.cli", "--help"], cwd=books, env=environment, capture_output=True, text=True, check=True).stdout
+    help_text = subprocess.run([python, "-c", "from nlpbook_nbs.cli import main; main()", "--help"], cwd=books, env=environment, capture_output=True, text=True, check=True).stdout
     assert "nlpbook" in help_text
