@@ -1,4 +1,5 @@
 """`settings.ini` 하나만 읽어서 패키지를 꾸립니다. 여기에는 고칠 값이 없습니다."""
+
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -9,8 +10,18 @@ parser = ConfigParser(delimiters=["="])
 parser.read(ROOT / "settings.ini", encoding="utf-8")
 cfg = parser["DEFAULT"]
 
-EXTRAS = {key.removesuffix("_requirements"): value.split() for key, value in cfg.items() if key.endswith("_requirements")}
-STATUS = {"1": "1 - Planning", "2": "2 - Pre-Alpha", "3": "3 - Alpha", "4": "4 - Beta", "5": "5 - Production/Stable"}
+EXTRAS = {
+    key.removesuffix("_requirements"): value.split()
+    for key, value in cfg.items()
+    if key.endswith("_requirements")
+}
+STATUS = {
+    "1": "1 - Planning",
+    "2": "2 - Pre-Alpha",
+    "3": "3 - Alpha",
+    "4": "4 - Beta",
+    "5": "5 - Production/Stable",
+}
 PACKAGE = cfg["lib_path"]
 NOTEBOOKS = f"{PACKAGE}.notebooks"  # nbs/의 노트북을 옮기지 않고 그대로 휠에 담습니다.
 

@@ -5,7 +5,7 @@ __all__ = ['TASK_NAME', 'RECIPE', 'ClassificationTrainArguments', 'Classificatio
            'NsmcCorpus', 'read_labeled_texts', 'TsvCorpus', 'ClassificationFeatures', 'ClassificationDataset',
            'ClassificationTask', 'TextClassifier', 'load_classifier', 'open_corpus', 'train_classifier']
 
-# %% ../nbs/chapters/2_classification.ipynb #76452415
+# %% ../nbs/chapters/2_classification.ipynb #f8deab2e
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +18,24 @@ from torchmetrics.classification import MulticlassAccuracy
 from .corpora import download_downstream_dataset, read_tsv, sample_root
 from .features import FeatureDataset, TextEncoder, on_tpu, text_columns
 from nlpbook_nbs.settings import (
-    EMBEDDED_MODELS, DeployArguments, NlpbookError, TrainArguments, _option, has_weights, logger, set_seed,
+    EMBEDDED_MODELS,
+    DeployArguments,
+    NlpbookError,
+    TrainArguments,
+    has_weights,
+    logger,
+    set_seed,
 )
-from .training import Recipe, Task, _from_hub, drain, load_model, load_tokenizer, model_inputs, run_training
+from nlpbook_nbs.training import (
+    Recipe,
+    Task,
+    read_pretrained,
+    drain,
+    load_model,
+    load_tokenizer,
+    model_inputs,
+    run_training,
+)
 
 # %% ../nbs/chapters/2_classification.ipynb #ddb85a55
 TASK_NAME = "document-classification"
@@ -73,7 +88,11 @@ class NsmcCorpus:
         return [path]
 
     def get_examples(self, data_root_path, mode):
-        return [row for path in self.get_files(data_root_path, mode) for row in read_labeled_texts(path, "document", "label", self.get_labels())]
+        return [
+            row
+            for path in self.get_files(data_root_path, mode)
+            for row in read_labeled_texts(path, "document", "label", self.get_labels())
+        ]
 
 
 def read_labeled_texts(path, text_column, label_column, labels=None):
@@ -84,12 +103,16 @@ def read_labeled_texts(path, text_column, label_column, labels=None):
     examples, empty, known = [], [], None if labels is None else set(labels)
     for number, (text, label) in read_tsv(path, [text_column, label_column]):
         if known is not None and label not in known:
-            raise NlpbookError(f"{path}:{number}: 모르는 레이블 {label!r}입니다. {', '.join(labels)} 가운데 하나여야 합니다.")
+            raise NlpbookError(
+                f"{path}:{number}: 모르는 레이블 {label!r}입니다. {', '.join(labels)} 가운데 하나여야 합니다."
+            )
         if not text.strip():
             empty.append(number)
         examples.append(ClassificationExample(text, None, label))
     if empty:
-        logger.warning("%s:%d: 글이 비어 있는 줄이 %d개 있습니다. 빈 글로 두고 계속합니다.", path, empty[0], len(empty))
+        logger.warning(
+            "%s:%d: 글이 비어 있는 줄이 %d개 있습니다. 빈 글로 두고 계속합니다.", path, empty[0], len(empty)
+        )
     return examples
 
 # %% ../nbs/chapters/2_classification.ipynb #b8517e5e
@@ -118,7 +141,11 @@ class TsvCorpus:
         return [next((path for path in paths if path.exists()), paths[0])]
 
     def get_examples(self, data_root_path, mode):
-        return [row for path in self.get_files(data_root_path, mode) for row in read_labeled_texts(path, "document", "label", self.get_labels())]
+        return [
+            row
+            for path in self.get_files(data_root_path, mode)
+            for row in read_labeled_texts(path, "document", "label", self.get_labels())
+        ]
 
 # %% ../nbs/chapters/2_classification.ipynb #33d2ba66
 @dataclass
@@ -139,11 +166,19 @@ class ClassificationDataset(FeatureDataset):
 
     def __init__(self, args, tokenizer, corpus, mode):
         columns, self.fingerprint = text_columns(args, tokenizer, corpus, mode)
-        super().__init__(columns, ClassificationFeatures, tokenizer, args.max_seq_length, args.pad_to_max_length or on_tpu())
+        super().__init__(
+            columns,
+            ClassificationFeatures,
+            tokenizer,
+            args.max_seq_length,
+            args.pad_to_max_length or on_tpu(),
+        )
         self.corpus, self.mode = corpus, mode
         self.label_names = list(getattr(corpus, "label_names", None) or corpus.get_labels())
         if len(self.label_names) < 2:
-            raise NlpbookError(f"{type(corpus).__name__}: 레이블이 {self.label_names}뿐이라 분류할 것이 없습니다. 레이블이 둘 이상이어야 합니다.")
+            raise NlpbookError(
+                f"{type(corpus).__name__}: 레이블이 {self.label_names}뿐이라 분류할 것이 없습니다. 레이블이 둘 이상이어야 합니다."
+            )
 
 # %% ../nbs/chapters/2_classification.ipynb #59278c5a
 class ClassificationTask(Task):
@@ -160,7 +195,7 @@ class ClassificationTask(Task):
     def compute_metrics(self):
         return super().compute_metrics() | {"acc": drain(self.accuracy)}
 
-# %% ../nbs/chapters/2_classification.ipynb #67017380
+# %% ../nbs/chapters/2_classification.ipynb #e5628be2
 class TextClassifier:
     """글을 분류하는, 함수처럼 부를 수 있는 객체. 여러 스레드에서 함께 써도 됩니다.
 
@@ -176,8 +211,16 @@ class TextClassifier:
 
     def __call__(self, texts):
         found = [
-            {"text": text, "label": self.names[int(row.argmax())], "score": float(row.max()), "scores": dict(zip(self.names, row.tolist()))}
-            for text, row in zip([texts] if isinstance(texts, str) else texts, self.probabilities([texts] if isinstance(texts, str) else texts))
+            {
+                "text": text,
+                "label": self.names[int(row.argmax())],
+                "score": float(row.max()),
+                "scores": dict(zip(self.names, row.tolist())),
+            }
+            for text, row in zip(
+                [texts] if isinstance(texts, str) else texts,
+                self.probabilities([texts] if isinstance(texts, str) else texts),
+            )
         ]
         return found[0] if isinstance(texts, str) else found
 
@@ -187,15 +230,22 @@ class TextClassifier:
         texts = list(texts)
         for number, text in enumerate(texts, start=1):
             if not isinstance(text, str) or not text.strip():
-                raise NlpbookError(f"{number}번째 문장이 비었거나 문자열이 아닙니다. 한 글자 이상의 문장을 넣으세요.")
+                raise NlpbookError(
+                    f"{number}번째 문장이 비었거나 문자열이 아닙니다. 한 글자 이상의 문장을 넣으세요."
+                )
         found = np.zeros((len(texts), len(self.names)), dtype=np.float32)
         if not texts:
             return found
-        data = FeatureDataset(self.encode(texts), ClassificationFeatures, self.tokenizer, self.max_seq_length, on_tpu())
+        data = FeatureDataset(
+            self.encode(texts), ClassificationFeatures, self.tokenizer, self.max_seq_length, on_tpu()
+        )
         order = np.argsort(-data.lengths, kind="stable")
         for start in range(0, len(texts), self.batch_size):
             places = order[start : start + self.batch_size]
-            batch = {name: tensor.to(self.model.device) for name, tensor in data.__getitems__(places).to_batch().items()}
+            batch = {
+                name: tensor.to(self.model.device)
+                for name, tensor in data.__getitems__(places).to_batch().items()
+            }
             logits = self.model(**model_inputs(self.model, batch)).logits
             found[places] = logits.float().softmax(dim=-1).cpu().numpy()
         return found
@@ -206,8 +256,8 @@ def load_classifier(args):
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     folder = str(Path(args.downstream_model_dir).absolute())
-    model = _from_hub(folder, AutoModelForSequenceClassification.from_pretrained)
-    tokenizer = _from_hub(folder, AutoTokenizer.from_pretrained)
+    model = read_pretrained(folder, AutoModelForSequenceClassification.from_pretrained)
+    tokenizer = read_pretrained(folder, AutoTokenizer.from_pretrained)
     return TextClassifier(model, tokenizer, args.max_seq_length, args.batch_size)
 
 # %% ../nbs/chapters/2_classification.ipynb #3da8feb6
@@ -228,9 +278,13 @@ def train_classifier(args):
     set_seed(args)
     download_downstream_dataset(args)
     corpus, tokenizer = open_corpus(args), load_tokenizer(args)
-    datasets = {mode: ClassificationDataset(args, tokenizer, corpus, mode) for mode in ("train", "val", "test")}
+    datasets = {
+        mode: ClassificationDataset(args, tokenizer, corpus, mode) for mode in ("train", "val", "test")
+    }
     model = load_model(AutoModelForSequenceClassification, args, num_labels=corpus.num_labels)
-    result = run_training(ClassificationTask(model, args), args, datasets["train"], datasets["val"], datasets["test"])
+    result = run_training(
+        ClassificationTask(model, args), args, datasets["train"], datasets["val"], datasets["test"]
+    )
     return result | {"test_examples": len(datasets["test"])}
 
 
@@ -239,7 +293,10 @@ RECIPE = Recipe(
     train_arguments=ClassificationTrainArguments,
     deploy_arguments=ClassificationDeployArguments,
     quick={
-        "model": {"pretrained_model_name": "nlpbook-mini", "from_scratch": not has_weights(EMBEDDED_MODELS["nlpbook-mini"])},
+        "model": {
+            "pretrained_model_name": "nlpbook-mini",
+            "from_scratch": not has_weights(EMBEDDED_MODELS["nlpbook-mini"]),
+        },
         "corpus": {"downstream_corpus_name": "nsmc", "downstream_corpus_root_dir": sample_root()},
         "training": {"batch_size": 16, "learning_rate": 2e-4, "epochs": 15, "monitor": "max val_acc"},
     },

@@ -28,7 +28,7 @@ def load_recipe(task):
         raise NlpbookError(f"{task!r}: 모르는 과제입니다. {', '.join(TASKS)} 가운데 하나를 쓰세요.")
     return importlib.import_module(TASKS[task]).RECIPE
 
-# %% ../nbs/foundation/5_cli.ipynb #4998e73d
+# %% ../nbs/foundation/5_cli.ipynb #c75b26e1
 def _quick_values(recipe, given):
     values = {}
     if "pretrained_model_name" not in given:
@@ -55,11 +55,11 @@ def _parser(cls, prog):
 
 def parse_train_arguments(recipe, argv, prog="nlpbook train"):
     """명령줄 `argv`(또는 JSON 파일 하나)를 학습 설정으로 바꿉니다."""
-    from nlpbook_nbs.settings import _read_json_arguments
+    from nlpbook_nbs.settings import read_json_arguments
 
     cls = recipe.train_arguments
     if len(argv) == 1 and argv[0].endswith(".json"):
-        values = _read_json_arguments(cls, Path(argv[0]))
+        values = read_json_arguments(cls, Path(argv[0]))
     else:
         parser = _parser(cls, prog)
         for action in parser._actions:
@@ -94,7 +94,11 @@ def _predict(options, rest):
     recipe = load_recipe(options.task)
     with contextlib.redirect_stdout(sys.stderr):
         set_logger()
-        values = {"downstream_model_dir": options.model_dir, "batch_size": options.batch_size, "max_seq_length": options.max_seq_length}
+        values = {
+            "downstream_model_dir": options.model_dir,
+            "batch_size": options.batch_size,
+            "max_seq_length": options.max_seq_length,
+        }
         predict = recipe.load(recipe.deploy_arguments(**values))
     where = "" if options.texts else "표준 입력:"
     done = 0
@@ -113,14 +117,18 @@ def _standard_input():
         try:
             yield line.decode("utf-8").rstrip("\r\n")
         except UnicodeDecodeError:
-            raise NlpbookError(f"표준 입력:{number}: UTF-8로 읽을 수 없는 글자가 있습니다. 파일을 UTF-8로 저장하세요.") from None
+            raise NlpbookError(
+                f"표준 입력:{number}: UTF-8로 읽을 수 없는 글자가 있습니다. 파일을 UTF-8로 저장하세요."
+            ) from None
 
 
 def _corpora(options, rest):
     from nlpbook_nbs.corpora import CORPORA
 
     for name, info in CORPORA.items():
-        print(f"{name}\n  {info.title}\n  {info.size} · {info.license} · 과제 {info.task}\n  {info.homepage}\n  {info.citation}")
+        print(
+            f"{name}\n  {info.title}\n  {info.size} · {info.license} · 과제 {info.task}\n  {info.homepage}\n  {info.citation}"
+        )
 
 
 def _download(options, rest):
@@ -182,7 +190,9 @@ _NEXT_STEPS = """
 def _chapter_titles():
     for path in sorted((notebooks_dir() / "chapters").glob("*.ipynb")):
         front = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
-        title = next(line.removeprefix("title:").strip() for line in front.splitlines() if line.startswith("title:"))
+        title = next(
+            line.removeprefix("title:").strip() for line in front.splitlines() if line.startswith("title:")
+        )
         yield f"  {title}  ({path.name})"
 
 
@@ -195,9 +205,13 @@ def _learn(options, rest):
         set_logger(args)
         result = recipe.train(args)
         predict = recipe.load(recipe.deploy_arguments(downstream_model_dir=args.downstream_model_dir))
-    print(f"\n시험 정확도 {result['test_acc']:.3f} (예시 말뭉치 {result['test_examples']}건, 학습 {result['seconds']:.0f}초)")
+    print(
+        f"\n시험 정확도 {result['test_acc']:.3f} (예시 말뭉치 {result['test_examples']}건, 학습 {result['seconds']:.0f}초)"
+    )
     if args.from_scratch:
-        print("사전학습을 거치지 않은 무작위 가중치에서 시작한 모델이라 아직 서툽니다. 파이프라인이 도는지 보는 데 뜻이 있습니다.")
+        print(
+            "사전학습을 거치지 않은 무작위 가중치에서 시작한 모델이라 아직 서툽니다. 파이프라인이 도는지 보는 데 뜻이 있습니다."
+        )
     print()
     for text, found in zip(recipe.examples, predict(list(recipe.examples))):
         print(f"  {found['label']} {found['score']:.2f}  {text}")
@@ -208,7 +222,9 @@ def build_parser():
     """`nlpbook` 명령의 인자를 읽는 파서(parser)."""
     from nlpbook_nbs import __version__
 
-    parser = _Parser(prog="nlpbook", description="한국어 BERT 실습 교재 nlpbook_nbs의 명령줄 도구", add_help=True)
+    parser = _Parser(
+        prog="nlpbook", description="한국어 BERT 실습 교재 nlpbook_nbs의 명령줄 도구", add_help=True
+    )
     parser.add_argument("--version", action="version", version=f"nlpbook_nbs {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="명령", required=True)
 
@@ -223,9 +239,16 @@ def build_parser():
     download.add_argument("name", metavar="이름", help="말뭉치 이름")
     download.add_argument("--root_dir", help="말뭉치 폴더들이 모인 곳")
     download.add_argument("--force", action="store_true", help="이미 있어도 다시 받습니다")
-    train = command("train", _train, f"학습합니다. 과제: {', '.join(TASKS)}", epilog="옵션 목록은 nlpbook train 과제 --help로 봅니다.")
+    train = command(
+        "train",
+        _train,
+        f"학습합니다. 과제: {', '.join(TASKS)}",
+        epilog="옵션 목록은 nlpbook train 과제 --help로 봅니다.",
+    )
     train.add_argument("task", metavar="과제")
-    train.add_argument("options", metavar="옵션", nargs=argparse.REMAINDER, help="학습 설정의 필드 이름이 그대로 옵션입니다")
+    train.add_argument(
+        "options", metavar="옵션", nargs=argparse.REMAINDER, help="학습 설정의 필드 이름이 그대로 옵션입니다"
+    )
     predict = command("predict", _predict, f"문장을 분류합니다. 과제: {', '.join(TASKS)}")
     predict.add_argument("task", metavar="과제")
     predict.add_argument("texts", metavar="문장", nargs="*", help="비우면 표준 입력을 한 줄씩 읽습니다")
@@ -243,9 +266,14 @@ def main(argv=None):
     try:
         options, rest = build_parser().parse_known_args(argv)
         if options.command == "predict" and not any(word.startswith("--") for word in rest):
-            options.texts, rest = options.texts + rest, []  # argparse는 옵션 뒤에 온 문장을 나머지로 돌려줍니다.
+            options.texts, rest = (
+                options.texts + rest,
+                [],
+            )  # argparse는 옵션 뒤에 온 문장을 나머지로 돌려줍니다.
         if rest and options.command != "learn":
-            raise NlpbookError(f"모르는 옵션 {' '.join(rest)}이(가) 있습니다. nlpbook {options.command} --help로 확인하세요.")
+            raise NlpbookError(
+                f"모르는 옵션 {' '.join(rest)}이(가) 있습니다. nlpbook {options.command} --help로 확인하세요."
+            )
         options.run(options, rest)
     except NlpbookError as error:
         print(f"오류: {error}", file=sys.stderr)

@@ -52,7 +52,9 @@ def _github(repo, commit, folder, *files):
 
 
 _KLUE = ("KLUE-benchmark/KLUE", "3efd98708a40ff49251fddde35453f8fbb11f536")
-_KLUE_CITATION = "Park et al. (2021), KLUE: Korean Language Understanding Evaluation, NeurIPS Datasets and Benchmarks"
+_KLUE_CITATION = (
+    "Park et al. (2021), KLUE: Korean Language Understanding Evaluation, NeurIPS Datasets and Benchmarks"
+)
 
 CORPORA = {
     "nsmc": CorpusInfo(
@@ -63,7 +65,9 @@ CORPORA = {
         homepage="https://github.com/e9t/nsmc",
         citation="Park (2016), Naver sentiment movie corpus v1.0",
         files=_github(
-            "e9t/nsmc", "cc0670e872d4ac27bfe36c87456783004b39ef6c", "",
+            "e9t/nsmc",
+            "cc0670e872d4ac27bfe36c87456783004b39ef6c",
+            "",
             ("ratings_train.txt", "ac0dba272895dc1d0b3dd5f11afbeaeb7abe7876"),
             ("ratings_test.txt", "b6cfcd8cd1557bcd9bf06617b0e429ed73e9a367"),
         ),
@@ -76,7 +80,8 @@ CORPORA = {
         homepage="https://github.com/KLUE-benchmark/KLUE",
         citation=_KLUE_CITATION,
         files=_github(
-            *_KLUE, "klue_benchmark/klue-nli-v1.1/",
+            *_KLUE,
+            "klue_benchmark/klue-nli-v1.1/",
             ("klue-nli-v1.1_train.json", "a7903d15f09a3663d8f1d78e68d8d6c10dbd8618", "klue_nli_train.json"),
             ("klue-nli-v1.1_dev.json", "db052b2459c68d1ec57dd1573bfe90a9bb3f8157", "klue_nli_dev.json"),
         ),
@@ -89,7 +94,8 @@ CORPORA = {
         homepage="https://github.com/KLUE-benchmark/KLUE",
         citation=_KLUE_CITATION,
         files=_github(
-            *_KLUE, "klue_benchmark/klue-ner-v1.1/",
+            *_KLUE,
+            "klue_benchmark/klue-ner-v1.1/",
             ("klue-ner-v1.1_train.tsv", "b4f5d7dba85bb04d9dd72c7491bd62568af55cf1"),
             ("klue-ner-v1.1_dev.tsv", "3ed843a2e62d536fc2e2dbcc0f304ee346dda62e"),
         ),
@@ -102,7 +108,9 @@ CORPORA = {
         homepage="https://korquad.github.io/KorQuad%201.0/",
         citation="Lim et al. (2019), KorQuAD1.0: Korean QA Dataset for Machine Reading Comprehension, arXiv:1909.07005",
         files=_github(
-            "korquad/korquad.github.io", "61d7d6682948375dd8f06ef27e788fd19982af38", "dataset/",
+            "korquad/korquad.github.io",
+            "61d7d6682948375dd8f06ef27e788fd19982af38",
+            "dataset/",
             ("KorQuAD_v1.0_train.json", "82e3c5939e5e61a1c4ae94e42676800e88ec52a6"),
             ("KorQuAD_v1.0_dev.json", "6849d8c79140447018f5701a0453835c96608a07"),
         ),
@@ -131,11 +139,17 @@ def explain_os_errors(path):
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NlpbookError(f"{path}: 디스크가 가득 차서 쓰지 못했습니다. 공간을 비운 뒤 다시 실행하세요.") from error
+            raise NlpbookError(
+                f"{path}: 디스크가 가득 차서 쓰지 못했습니다. 공간을 비운 뒤 다시 실행하세요."
+            ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise NlpbookError(f"{path}: 쓰기 권한이 없는 폴더입니다. 권한을 바꾸거나 다른 폴더를 지정하세요.") from error
+            raise NlpbookError(
+                f"{path}: 쓰기 권한이 없는 폴더입니다. 권한을 바꾸거나 다른 폴더를 지정하세요."
+            ) from error
         if error.errno in (errno.ENOTDIR, errno.EEXIST):
-            raise NlpbookError(f"{path}: 같은 이름의 파일이 있어 폴더를 만들 수 없습니다. 파일을 옮기거나 다른 폴더를 지정하세요.") from error
+            raise NlpbookError(
+                f"{path}: 같은 이름의 파일이 있어 폴더를 만들 수 없습니다. 파일을 옮기거나 다른 폴더를 지정하세요."
+            ) from error
         raise
 
 
@@ -167,15 +181,21 @@ def _receive(url, part, progress):
     done = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={done}-"} if done else {})}
     try:
-        with requests.get(url, headers=headers, stream=True, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT)) as response:
+        with requests.get(
+            url, headers=headers, stream=True, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT)
+        ) as response:
             if response.status_code == 416:
                 part.unlink()
                 raise _Retry("서버가 이어 받기를 거절했습니다")
             if response.status_code >= 500 or response.status_code == 429:
                 raise _Retry(f"서버가 {response.status_code} 오류를 보냈습니다")
             if response.status_code >= 400:
-                raise NlpbookError(f"{url}: 서버가 {response.status_code} 오류를 보냈습니다. 주소나 NLPBOOK_DATA_MIRROR를 확인하세요.")
-            resumed = response.status_code == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {done}-")
+                raise NlpbookError(
+                    f"{url}: 서버가 {response.status_code} 오류를 보냈습니다. 주소나 NLPBOOK_DATA_MIRROR를 확인하세요."
+                )
+            resumed = response.status_code == 206 and response.headers.get("Content-Range", "").startswith(
+                f"bytes {done}-"
+            )
             start = done if resumed else 0
             length = response.headers.get("Content-Length")
             total = start + int(length) if length else None
@@ -192,8 +212,14 @@ def _receive(url, part, progress):
             if total is not None and part.stat().st_size < total:
                 raise _Retry("연결이 중간에 끊겼습니다")
     except requests.TooManyRedirects:
-        raise NlpbookError(f"{url}: 서버가 주소를 끝없이 돌려보냅니다(redirect). 주소나 NLPBOOK_DATA_MIRROR를 확인하세요.") from None
-    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema):
+        raise NlpbookError(
+            f"{url}: 서버가 주소를 끝없이 돌려보냅니다(redirect). 주소나 NLPBOOK_DATA_MIRROR를 확인하세요."
+        ) from None
+    except (
+        requests.exceptions.InvalidURL,
+        requests.exceptions.InvalidSchema,
+        requests.exceptions.MissingSchema,
+    ):
         raise NlpbookError(f"{url}: 올바른 주소가 아닙니다. NLPBOOK_DATA_MIRROR를 확인하세요.") from None
     except requests.exceptions.RequestException as error:
         raise _Retry(type(error).__name__) from None
@@ -229,7 +255,9 @@ def fetch_file(url, path, git_blob=None, attempts=ATTEMPTS, wait=1.0):
                 _receive(url, part, _progress_bar(path.name))
             except _Retry as error:
                 reason = str(error)
-                logger.warning("%s: %s. 이어서 다시 받습니다. (%d/%d)", path.name, reason, attempt + 1, attempts)
+                logger.warning(
+                    "%s: %s. 이어서 다시 받습니다. (%d/%d)", path.name, reason, attempt + 1, attempts
+                )
                 continue
             except (OSError, NlpbookError):
                 part.unlink(missing_ok=True)
@@ -241,9 +269,13 @@ def fetch_file(url, path, git_blob=None, attempts=ATTEMPTS, wait=1.0):
             part.unlink()
             mismatches += 1
             if mismatches == 2 or started_fresh:
-                raise NlpbookError(f"{url}: 받은 파일이 공식 파일과 다릅니다(블롭 id {found[:8]}, 공식은 {git_blob[:8]}). 주소나 NLPBOOK_DATA_MIRROR를 확인하세요.")
+                raise NlpbookError(
+                    f"{url}: 받은 파일이 공식 파일과 다릅니다(블롭 id {found[:8]}, 공식은 {git_blob[:8]}). 주소나 NLPBOOK_DATA_MIRROR를 확인하세요."
+                )
     kept = " 받은 만큼은 남겨 두었으니 다음에 이어 받습니다." if part.exists() else ""
-    raise NlpbookError(f"{url}: {attempts}번 시도했지만 받지 못했습니다({reason or '내용이 달라졌습니다'}). 인터넷 연결을 확인하세요.{kept}")
+    raise NlpbookError(
+        f"{url}: {attempts}번 시도했지만 받지 못했습니다({reason or '내용이 달라졌습니다'}). 인터넷 연결을 확인하세요.{kept}"
+    )
 
 # %% ../nbs/foundation/2_corpora.ipynb #0b472149
 def _copy_from_folder(source, path, git_blob):
@@ -255,7 +287,9 @@ def _copy_from_folder(source, path, git_blob):
         try:
             shutil.copyfile(source, part)
             if git_blob_id(part) != git_blob:
-                raise NlpbookError(f"{source}: 미러 폴더의 파일이 공식 파일과 다릅니다. 공식 파일을 다시 넣으세요.")
+                raise NlpbookError(
+                    f"{source}: 미러 폴더의 파일이 공식 파일과 다릅니다. 공식 파일을 다시 넣으세요."
+                )
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)
@@ -266,7 +300,9 @@ def _obtain(corpus_name, file, path):
     if not mirror:
         return fetch_file(file.url, path, file.git_blob)
     if urlsplit(mirror).scheme in {"http", "https"}:
-        return fetch_file(f"{mirror.rstrip('/')}/{quote(corpus_name)}/{quote(file.name)}", path, file.git_blob)
+        return fetch_file(
+            f"{mirror.rstrip('/')}/{quote(corpus_name)}/{quote(file.name)}", path, file.git_blob
+        )
     return _copy_from_folder(Path(mirror, corpus_name, file.name), path, file.git_blob)
 
 # %% ../nbs/foundation/2_corpora.ipynb #0a34ddb1
@@ -289,7 +325,9 @@ def download(corpus_name, root_dir, force_download=False):
         with lock_for(path):
             if not path.is_file() or force_download:
                 _obtain(corpus_name, file, path)
-                logger.info("%s: 공식 파일을 받아 확인했습니다. (%s, %s)", path.name, info.title, info.license)
+                logger.info(
+                    "%s: 공식 파일을 받아 확인했습니다. (%s, %s)", path.name, info.title, info.license
+                )
         if file.alias and not (folder / file.alias).exists():
             with explain_os_errors(folder):
                 shutil.copyfile(path, folder / (file.alias + ".part"))
@@ -311,14 +349,18 @@ def _download_unlisted(corpus_name, root_dir, folder, force_download):
     try:
         Korpora.fetch(corpus_name, root_dir=str(root_dir), force_download=force_download)
     except Exception as error:  # Korpora는 오류 종류를 정해 두지 않았습니다.
-        raise NlpbookError(f"{corpus_name}: Korpora로 받지 못했습니다({type(error).__name__}). 인터넷 연결을 확인하세요.") from error
+        raise NlpbookError(
+            f"{corpus_name}: Korpora로 받지 못했습니다({type(error).__name__}). 인터넷 연결을 확인하세요."
+        ) from error
     return folder
 
 
 def download_downstream_dataset(args):
     """`args`의 `downstream_corpus_name`, `downstream_corpus_root_dir`, `force_download`대로 말뭉치를 준비합니다."""
     if not args.downstream_corpus_name:
-        raise NlpbookError("downstream_corpus_name이 비었습니다. 말뭉치 이름을 적으세요. 목록은 nlpbook corpora로 봅니다.")
+        raise NlpbookError(
+            "downstream_corpus_name이 비었습니다. 말뭉치 이름을 적으세요. 목록은 nlpbook corpora로 봅니다."
+        )
     return download(args.downstream_corpus_name, args.downstream_corpus_root_dir, args.force_download)
 
 # %% ../nbs/foundation/2_corpora.ipynb #3006e64b
@@ -328,16 +370,22 @@ def read_text(path):
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise NlpbookError(f"{path}: 말뭉치 파일이 없습니다. nlpbook download로 받거나 폴더를 확인하세요.") from None
+        raise NlpbookError(
+            f"{path}: 말뭉치 파일이 없습니다. nlpbook download로 받거나 폴더를 확인하세요."
+        ) from None
     except OSError as error:
-        raise NlpbookError(f"{path}: 파일을 읽지 못했습니다({error.strerror}). 권한과 경로를 확인하세요.") from None
+        raise NlpbookError(
+            f"{path}: 파일을 읽지 못했습니다({error.strerror}). 권한과 경로를 확인하세요."
+        ) from None
     if _looks_like_html(data[:512]):
         raise NlpbookError(f"{path}:1: 말뭉치가 아니라 웹 페이지(HTML)입니다. 파일을 지우고 다시 받으세요.")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise NlpbookError(f"{path}:{line}: UTF-8로 읽을 수 없는 글자가 있습니다. 파일을 UTF-8로 저장하세요.") from None
+        raise NlpbookError(
+            f"{path}:{line}: UTF-8로 읽을 수 없는 글자가 있습니다. 파일을 UTF-8로 저장하세요."
+        ) from None
 
 
 def read_tsv(path, columns):
@@ -354,12 +402,16 @@ def read_tsv(path, columns):
     header = lines[0].rstrip("\r").split("\t")
     for name in columns:
         if name not in header:
-            raise NlpbookError(f"{path}:1: {name!r} 열이 없습니다. 첫 줄은 열 이름이어야 하는데 {', '.join(header)[:80]!r}입니다.")
+            raise NlpbookError(
+                f"{path}:1: {name!r} 열이 없습니다. 첫 줄은 열 이름이어야 하는데 {', '.join(header)[:80]!r}입니다."
+            )
     places = [header.index(name) for name in columns]
     for number, line in enumerate(lines[1:], start=2):
         cells = line.rstrip("\r").split("\t")
         if len(cells) != len(header):
-            raise NlpbookError(f"{path}:{number}: 칸이 {len(header)}개여야 하는데 {len(cells)}개입니다. 글 안의 탭이나 줄바꿈을 지우세요.")
+            raise NlpbookError(
+                f"{path}:{number}: 칸이 {len(header)}개여야 하는데 {len(cells)}개입니다. 글 안의 탭이나 줄바꿈을 지우세요."
+            )
         yield number, [cells[place] for place in places]
 
 # %% ../nbs/foundation/2_corpora.ipynb #caa2d028
@@ -370,15 +422,24 @@ def check_corpus(corpus, mode):
     """말뭉치 객체가 약속을 지키는지 확인하고, 어긋나면 고칠 점을 담은 `NlpbookError`를 냅니다."""
     name = type(corpus).__name__
     if isinstance(corpus, type):
-        raise NlpbookError(f"{corpus.__name__} 클래스를 넘겼습니다. {corpus.__name__}()처럼 객체로 만들어 넘기세요.")
+        raise NlpbookError(
+            f"{corpus.__name__} 클래스를 넘겼습니다. {corpus.__name__}()처럼 객체로 만들어 넘기세요."
+        )
     if mode not in MODES:
         raise NlpbookError(f"mode={mode!r}: {', '.join(MODES)} 가운데 하나여야 합니다.")
-    for method, example in (("get_examples", "get_examples(self, data_root_path, mode)"), ("get_labels", "get_labels(self)")):
+    for method, example in (
+        ("get_examples", "get_examples(self, data_root_path, mode)"),
+        ("get_labels", "get_labels(self)"),
+    ):
         if not callable(getattr(corpus, method, None)):
             raise NlpbookError(f"말뭉치 클래스 {name}에 {method}가 없습니다. def {example}을(를) 만드세요.")
     labels = list(corpus.get_labels())
     if not labels or len(set(labels)) != len(labels):
-        raise NlpbookError(f"{name}.get_labels()가 {labels!r}을(를) 돌려주었습니다. 서로 다른 레이블을 하나 이상 돌려주어야 합니다.")
+        raise NlpbookError(
+            f"{name}.get_labels()가 {labels!r}을(를) 돌려주었습니다. 서로 다른 레이블을 하나 이상 돌려주어야 합니다."
+        )
     if getattr(corpus, "num_labels", None) != len(labels):
-        raise NlpbookError(f"{name}.num_labels가 {getattr(corpus, 'num_labels', None)!r}입니다. get_labels()의 길이 {len(labels)}와 같아야 합니다.")
+        raise NlpbookError(
+            f"{name}.num_labels가 {getattr(corpus, 'num_labels', None)!r}입니다. get_labels()의 길이 {len(labels)}와 같아야 합니다."
+        )
     return labels

@@ -65,7 +65,9 @@ class TextEncoder:
             lengths.append(np.fromiter(map(len, found), np.int64, len(found)))
             ids.append(np.fromiter(itertools.chain.from_iterable(found), self.dtype, lengths[-1].sum()))
             if pairs is not None:
-                types.append(np.fromiter(itertools.chain.from_iterable(found_types), np.uint8, lengths[-1].sum()))
+                types.append(
+                    np.fromiter(itertools.chain.from_iterable(found_types), np.uint8, lengths[-1].sum())
+                )
         columns = {"input_ids": np.concatenate(ids), "offsets": np.concatenate([[0], *lengths]).cumsum()}
         if any(block.any() for block in types):
             columns["token_type_ids"] = np.concatenate(types)
@@ -73,7 +75,13 @@ class TextEncoder:
 
     def _encode(self, texts, pairs):
         if self.backend is None:
-            found = self.tokenizer(texts, pairs, truncation="longest_first", max_length=self.max_seq_length, return_token_type_ids=True)
+            found = self.tokenizer(
+                texts,
+                pairs,
+                truncation="longest_first",
+                max_length=self.max_seq_length,
+                return_token_type_ids=True,
+            )
             return found["input_ids"], found["token_type_ids"]
         encodings = self.backend.encode_batch_fast(texts if pairs is None else list(zip(texts, pairs)))
         return [e.ids for e in encodings], [e.type_ids for e in encodings] if pairs is not None else None
@@ -85,18 +93,31 @@ _FEW_WORDS, _MANY_UNKNOWN = 100, 0.5
 def check_tokenizer(tokenizer):
     """특수 토큰뿐인 토크나이저처럼 쓸 수 없는 것이면 `NlpbookError`를 냅니다."""
     if not callable(getattr(tokenizer, "convert_tokens_to_ids", None)):
-        raise NlpbookError(f"tokenizer로 {type(tokenizer).__name__}을(를) 받았습니다. BertTokenizer.from_pretrained(...)로 읽은 토크나이저를 넘기세요.")
+        raise NlpbookError(
+            f"tokenizer로 {type(tokenizer).__name__}을(를) 받았습니다. BertTokenizer.from_pretrained(...)로 읽은 토크나이저를 넘기세요."
+        )
     if len(tokenizer) < _FEW_WORDS:
-        raise NlpbookError(f"토크나이저의 어휘가 {len(tokenizer)}개뿐이라 모든 말이 [UNK]가 됩니다. BertTokenizer.from_pretrained(폴더)로 읽었는지 확인하세요.")
+        raise NlpbookError(
+            f"토크나이저의 어휘가 {len(tokenizer)}개뿐이라 모든 말이 [UNK]가 됩니다. BertTokenizer.from_pretrained(폴더)로 읽었는지 확인하세요."
+        )
     if tokenizer.pad_token_id is None:
-        raise NlpbookError("토크나이저에 [PAD] 토큰이 없어 배치를 만들 수 없습니다. tokenizer.pad_token을 정해 주세요.")
+        raise NlpbookError(
+            "토크나이저에 [PAD] 토큰이 없어 배치를 만들 수 없습니다. tokenizer.pad_token을 정해 주세요."
+        )
 
 
 def warn_about_unknown(tokenizer, input_ids):
     """`[UNK]`가 절반을 넘으면 경고합니다."""
-    share = float((input_ids == tokenizer.unk_token_id).mean()) if tokenizer.unk_token_id is not None and len(input_ids) else 0.0
+    share = (
+        float((input_ids == tokenizer.unk_token_id).mean())
+        if tokenizer.unk_token_id is not None and len(input_ids)
+        else 0.0
+    )
     if share > _MANY_UNKNOWN:
-        logger.warning("토큰의 %.0f%%가 [UNK]입니다. 토크나이저가 이 글에 맞는지, do_lower_case=False로 읽었는지 확인하세요.", 100 * share)
+        logger.warning(
+            "토큰의 %.0f%%가 [UNK]입니다. 토크나이저가 이 글에 맞는지, do_lower_case=False로 읽었는지 확인하세요.",
+            100 * share,
+        )
 
 # %% ../nbs/foundation/2_features.ipynb #ea8351b5
 FORMAT = 1  # 저장 형식이나 읽는 방법을 바꾸면 올립니다.
@@ -118,8 +139,14 @@ def corpus_fingerprint(corpus, data_root_path, mode, examples):
 
     `get_files`와 `get_examples`가 같은 클래스에 있으면 파일의 바이트로, 그렇지 않으면 `examples()`의 글로 만듭니다.
     """
-    owner = {name: next((c for c in type(corpus).__mro__ if name in vars(c)), None) for name in ("get_files", "get_examples")}
-    parts = [type(corpus).__qualname__.encode(), json.dumps(list(corpus.get_labels()), ensure_ascii=False).encode()]
+    owner = {
+        name: next((c for c in type(corpus).__mro__ if name in vars(c)), None)
+        for name in ("get_files", "get_examples")
+    }
+    parts = [
+        type(corpus).__qualname__.encode(),
+        json.dumps(list(corpus.get_labels()), ensure_ascii=False).encode(),
+    ]
     if owner["get_files"] is not None and owner["get_files"] is owner["get_examples"]:
         for path in corpus.get_files(data_root_path, mode):
             parts.append(_file_bytes(path))
@@ -132,7 +159,9 @@ def _file_bytes(path):
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise NlpbookError(f"{path}: 말뭉치 파일을 읽지 못했습니다({error.strerror}). nlpbook download로 받거나 폴더를 확인하세요.") from None
+        raise NlpbookError(
+            f"{path}: 말뭉치 파일을 읽지 못했습니다({error.strerror}). nlpbook download로 받거나 폴더를 확인하세요."
+        ) from None
 
 
 def _digest(*parts):
@@ -179,7 +208,9 @@ def _write_columns(folder, columns):
             path = aside / f"{name}.npy"
             np.save(path, column, allow_pickle=False)
             record[name] = {"bytes": path.stat().st_size, "crc32": zlib.crc32(path.read_bytes())}
-        (aside / "columns.json").write_text(json.dumps({"format": FORMAT, "columns": record}), encoding="utf-8")
+        (aside / "columns.json").write_text(
+            json.dumps({"format": FORMAT, "columns": record}), encoding="utf-8"
+        )
         aside.chmod(0o755)
         if folder.exists():
             shutil.rmtree(folder)
@@ -202,7 +233,9 @@ def cached_columns(folder, build, overwrite=False):
             folder.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{folder}.lock"):
                 if not overwrite:
-                    columns = _try_to_read(folder, warn=True)  # 기다리는 동안 다른 프로세스가 만들었을 수 있습니다.
+                    columns = _try_to_read(
+                        folder, warn=True
+                    )  # 기다리는 동안 다른 프로세스가 만들었을 수 있습니다.
                 if columns is None:
                     columns = build()
                     _write_columns(folder, columns)
@@ -214,7 +247,7 @@ def cached_columns(folder, build, overwrite=False):
         logger.warning("%s 이번에는 캐시 없이 계속합니다.", error)
         return build() if columns is None else columns
 
-# %% ../nbs/foundation/2_features.ipynb #7ec21ed8
+# %% ../nbs/foundation/2_features.ipynb #ce64f00a
 def text_columns(args, tokenizer, corpus, mode):
     """말뭉치의 `mode` 부분을 열로 바꿉니다. 예시에는 `text_a`, `text_b`(없으면 `None`), `label`이 있어야 합니다.
 
@@ -234,7 +267,9 @@ def text_columns(args, tokenizer, corpus, mode):
         rows = examples()
         label_ids = {label: number for number, label in enumerate(labels)}
         pairs = [row.text_b for row in rows]
-        columns = TextEncoder(tokenizer, args.max_seq_length)([row.text_a for row in rows], None if pairs[0] is None else pairs)
+        columns = TextEncoder(tokenizer, args.max_seq_length)(
+            [row.text_a for row in rows], None if pairs[0] is None else pairs
+        )
         try:
             columns["label"] = np.fromiter((label_ids[row.label] for row in rows), np.int64, len(rows))
         except KeyError as error:
@@ -246,8 +281,15 @@ def text_columns(args, tokenizer, corpus, mode):
         return columns
 
     source = corpus_fingerprint(corpus, data_root_path, mode, examples)
-    key = _digest(*(str(part).encode() for part in (FORMAT, source, args.max_seq_length, tokenizer_fingerprint(tokenizer))))
-    folder = cache_dir() / "features" / f"{args.downstream_corpus_name or 'corpus'}-{args.max_seq_length}-{key}"
+    key = _digest(
+        *(
+            str(part).encode()
+            for part in (FORMAT, source, args.max_seq_length, tokenizer_fingerprint(tokenizer))
+        )
+    )
+    folder = (
+        cache_dir() / "features" / f"{args.downstream_corpus_name or 'corpus'}-{args.max_seq_length}-{key}"
+    )
     return cached_columns(folder, build, args.overwrite_cache), key
 
 
@@ -259,12 +301,15 @@ def _checked_examples(corpus, data_root_path, mode):
     paired = getattr(rows[0], "text_b", None) is not None
     for number, row in enumerate(rows, start=1):
         try:
-            right = isinstance(row.text_a, str) and isinstance(row.text_b, str if paired else type(None))
-            row.label
+            text_a, text_b, _ = row.text_a, row.text_b, row.label
         except AttributeError as error:
-            raise NlpbookError(f"{name} {mode} {number}번째 예시에 {error.name}이(가) 없습니다. ClassificationExample로 만드세요.") from None
-        if not right:
-            raise NlpbookError(f"{name} {mode} {number}번째 예시: text_a는 문자열이어야 하고, text_b는 모두 문자열이거나 모두 None이어야 합니다.")
+            raise NlpbookError(
+                f"{name} {mode} {number}번째 예시에 {error.name}이(가) 없습니다. ClassificationExample로 만드세요."
+            ) from None
+        if not (isinstance(text_a, str) and isinstance(text_b, str if paired else type(None))):
+            raise NlpbookError(
+                f"{name} {mode} {number}번째 예시: text_a는 문자열이어야 하고, text_b는 모두 문자열이거나 모두 None이어야 합니다."
+            )
     return rows
 
 # %% ../nbs/foundation/2_features.ipynb #10be3948
@@ -278,7 +323,9 @@ class FeatureDataset(Dataset):
     def __init__(self, columns, feature_type, tokenizer, max_seq_length, fixed_length=False):
         self.columns, self.feature_type, self.tokenizer = columns, feature_type, tokenizer
         self.max_seq_length, self.fixed_length = max_seq_length, fixed_length
-        self.row_columns = [name for name in columns if name not in {"input_ids", "token_type_ids", "offsets"}]
+        self.row_columns = [
+            name for name in columns if name not in {"input_ids", "token_type_ids", "offsets"}
+        ]
         self.pad_id, self.pad_left = tokenizer.pad_token_id, tokenizer.padding_side == "left"
 
     def __len__(self):
@@ -307,7 +354,10 @@ class FeatureDataset(Dataset):
         places = np.arange(width) - (width - lengths[:, None] if self.pad_left else 0)
         mask = (places >= 0) & (places < lengths[:, None])
         source = (starts[:, None] + places)[mask]
-        table = {"input_ids": np.full(mask.shape, self.pad_id, np.int64), "attention_mask": mask.astype(np.int64)}
+        table = {
+            "input_ids": np.full(mask.shape, self.pad_id, np.int64),
+            "attention_mask": mask.astype(np.int64),
+        }
         table["input_ids"][mask] = self.columns["input_ids"][source]
         table["token_type_ids"] = np.zeros(mask.shape, np.int64)
         if "token_type_ids" in self.columns:
@@ -370,7 +420,9 @@ def data_collator(features):
         try:
             batch[_BATCH_NAMES.get(name, name)] = torch.as_tensor(np.asarray(values))
         except (ValueError, TypeError):
-            raise NlpbookError(f"data_collator: {name}의 길이가 서로 다릅니다. 같은 길이로 채운 특징을 넘기세요.") from None
+            raise NlpbookError(
+                f"data_collator: {name}의 길이가 서로 다릅니다. 같은 길이로 채운 특징을 넘기세요."
+            ) from None
     return batch if on_tpu() else trim(batch)
 
 
@@ -387,7 +439,10 @@ def trim(batch):
         first, last = 0, batch_width(last, length)
     else:
         first = length - batch_width(length - first, length)
-    return {name: t[:, first:last] if t.dim() > 1 and t.shape[1] == mask.shape[1] else t for name, t in batch.items()}
+    return {
+        name: t[:, first:last] if t.dim() > 1 and t.shape[1] == mask.shape[1] else t
+        for name, t in batch.items()
+    }
 
 # %% ../nbs/foundation/2_features.ipynb #4169dfed
 class LengthGroupedSampler(DistributedSampler):
@@ -402,7 +457,11 @@ class LengthGroupedSampler(DistributedSampler):
         super().__init__(dataset, num_replicas=1, rank=0, shuffle=shuffle)
         self.batch_size, self.chunk_batches = batch_size, chunk_batches
         lengths = getattr(dataset, "lengths", None)
-        self.token_counts = np.asarray(lengths) if lengths is not None else np.array([_count_tokens(dataset[i]) for i in range(len(dataset))])
+        self.token_counts = (
+            np.asarray(lengths)
+            if lengths is not None
+            else np.array([_count_tokens(dataset[i]) for i in range(len(dataset))])
+        )
 
     def _world(self):
         distributed = torch.distributed
@@ -427,7 +486,9 @@ class LengthGroupedSampler(DistributedSampler):
             torch.distributed.broadcast(seed, src=0)
         rng = np.random.default_rng(int(seed))
         order = rng.permutation(len(self.token_counts))
-        order = np.concatenate([order, order[: -len(order) % world]])  # 프로세스마다 같은 수를 맡도록 앞에서 빌려 옵니다.
+        order = np.concatenate(
+            [order, order[: -len(order) % world]]
+        )  # 프로세스마다 같은 수를 맡도록 앞에서 빌려 옵니다.
         size = self.batch_size * world
         chunk = size * self.chunk_batches
         for start in range(0, len(order), chunk):
@@ -437,7 +498,9 @@ class LengthGroupedSampler(DistributedSampler):
         batches = order[:whole].reshape(-1, size)
         if len(batches):
             longest = int(self.token_counts[batches].max(axis=1).argmax())
-            batches = batches[np.concatenate([[longest], rng.permutation(np.delete(np.arange(len(batches)), longest))])]
+            batches = batches[
+                np.concatenate([[longest], rng.permutation(np.delete(np.arange(len(batches)), longest))])
+            ]
         return np.concatenate([batches.reshape(-1), order[whole:]])
 
 

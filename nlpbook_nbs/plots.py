@@ -67,7 +67,14 @@ def plot_confusion_matrix(labels, predictions, names):
     axes = _axes(1.6 + 0.8 * len(names), 1.4 + 0.8 * len(names))
     axes.imshow(matrix, cmap="Blues", vmin=0)
     for (row, column), count in np.ndenumerate(matrix):
-        axes.text(column, row, f"{count:,}", ha="center", va="center", color="white" if count > matrix.max() / 2 else "black")
+        axes.text(
+            column,
+            row,
+            f"{count:,}",
+            ha="center",
+            va="center",
+            color="white" if count > matrix.max() / 2 else "black",
+        )
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("예측")

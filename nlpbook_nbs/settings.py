@@ -5,15 +5,15 @@ __all__ = ['PACKAGE_DIR', 'EMBEDDED_MODELS', 'WEIGHT_FILES', 'MODEL_RECORD', 'se
            'cache_dir', 'on_colab', 'default_corpus_root', 'Profile', 'hub_is_reachable', 'tpu_is_available',
            'accelerator_name', 'get_profile', 'resolve_model_name', 'has_weights', 'read_model_config',
            'usable_positions', 'check_max_seq_length', 'TrainArguments', 'parse_monitor', 'read_model_record',
-           'check_model_task', 'DeployArguments', 'set_seed', 'in_notebook', 'set_logger', 'load_arguments']
+           'check_model_task', 'DeployArguments', 'set_seed', 'in_notebook', 'set_logger', 'load_arguments',
+           'read_json_arguments']
 
-# %% ../nbs/foundation/1_settings.ipynb #99a04f29
+# %% ../nbs/foundation/1_settings.ipynb #283463a3
 import importlib.util
 import json
 import logging
 import math
 import os
-import random
 import re
 import sys
 import urllib.error
@@ -102,7 +102,9 @@ def get_profile():
     forced = os.environ.get("NLPBOOK_PROFILE", "").strip().lower()
     if forced:
         if forced not in {"quick", "book"}:
-            raise NlpbookError(f"NLPBOOK_PROFILE={forced!r}은(는) 쓸 수 없는 값입니다. quick이나 book으로 바꾸세요.")
+            raise NlpbookError(
+                f"NLPBOOK_PROFILE={forced!r}은(는) 쓸 수 없는 값입니다. quick이나 book으로 바꾸세요."
+            )
         return Profile(forced, "환경 변수 NLPBOOK_PROFILE로 골랐습니다")
     accelerator = accelerator_name()
     if not accelerator:
@@ -113,7 +115,12 @@ def get_profile():
 
 # %% ../nbs/foundation/1_settings.ipynb #b9a76f53
 EMBEDDED_MODELS = {"nlpbook-mini": PACKAGE_DIR / "models" / "nlpbook-mini"}
-WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
 
 
 def resolve_model_name(name):
@@ -135,7 +142,9 @@ def read_model_config(model_name):
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as error:
-        raise NlpbookError(f"{path}: 모델 설정 파일이 올바른 JSON이 아닙니다({error}). 모델 폴더를 다시 받으세요.") from None
+        raise NlpbookError(
+            f"{path}: 모델 설정 파일이 올바른 JSON이 아닙니다({error}). 모델 폴더를 다시 받으세요."
+        ) from None
 
 
 def usable_positions(config):
@@ -182,8 +191,12 @@ class TrainArguments:
     pretrained_model_name: str = _option("beomi/kcbert-base", "허브 이름, 모델 폴더, 또는 nlpbook-mini")
     downstream_task_name: str = _option("document-classification", "과제 이름")
     downstream_corpus_name: Optional[str] = _option(None, "말뭉치 이름 (목록은 nlpbook corpora로 확인)")
-    downstream_corpus_root_dir: Optional[str] = _option(None, "말뭉치 폴더들이 모인 곳. 비우면 코랩은 /content/Korpora, 그 밖에는 사용자 캐시 폴더")
-    downstream_model_dir: Optional[str] = _option(None, "모델을 저장할 폴더. 비우면 nlpbook-models/<과제>-<말뭉치>")
+    downstream_corpus_root_dir: Optional[str] = _option(
+        None, "말뭉치 폴더들이 모인 곳. 비우면 코랩은 /content/Korpora, 그 밖에는 사용자 캐시 폴더"
+    )
+    downstream_model_dir: Optional[str] = _option(
+        None, "모델을 저장할 폴더. 비우면 nlpbook-models/<과제>-<말뭉치>"
+    )
     max_seq_length: int = _option(128, "한 입력의 최대 토큰 수")
     save_top_k: int = _option(1, "남겨 둘 체크포인트 수. -1이면 모두, 0이면 남기지 않음")
     monitor: str = _option("min val_loss", "가장 좋은 모델을 고르는 기준: 'min 지표' 또는 'max 지표'")
@@ -197,18 +210,30 @@ class TrainArguments:
     cpu_workers: int = _option(0, "배치를 만드는 보조 프로세스 수. 특징이 미리 계산되어 있어 0으로 충분함")
     fp16: bool = _option(False, "GPU에서 16비트 부동소수점을 쓰라는 책의 스위치. precision=fp16과 같음")
     tpu_cores: int = _option(0, "TPU 코어 수. 0이면 쓰지 않음")
-    precision: str = _option("auto", "계산 정밀도. auto는 하드웨어를 보고 고름", choices=["auto", "fp32", "bf16", "fp16"])
-    accelerator: str = _option("auto", "계산 장치. auto는 있는 것 가운데 가장 빠른 것", choices=["auto", "cpu", "gpu", "mps", "tpu"])
+    precision: str = _option(
+        "auto", "계산 정밀도. auto는 하드웨어를 보고 고름", choices=["auto", "fp32", "bf16", "fp16"]
+    )
+    accelerator: str = _option(
+        "auto", "계산 장치. auto는 있는 것 가운데 가장 빠른 것", choices=["auto", "cpu", "gpu", "mps", "tpu"]
+    )
     devices: str = _option("auto", "장치 수. auto는 모두 (노트북에서는 하나)")
     num_nodes: int = _option(1, "컴퓨터(노드) 수")
     strategy: str = _option("auto", "Lightning의 분산 전략 이름: auto, ddp, fsdp …")
     from_scratch: bool = _option(False, "사전학습 가중치 없이 무작위 가중치에서 시작")
     resume: bool = _option(False, "downstream_model_dir에 남은 체크포인트에서 이어서 학습")
     checkpoint_seconds: float = _option(300.0, "이어 하기용 체크포인트를 남기는 간격 (초)")
-    checkpoint_steps: Optional[int] = _option(None, "이어 하기용 체크포인트를 남기는 간격 (스텝). 적으면 checkpoint_seconds 대신 씀")
+    checkpoint_steps: Optional[int] = _option(
+        None, "이어 하기용 체크포인트를 남기는 간격 (스텝). 적으면 checkpoint_seconds 대신 씀"
+    )
     group_by_length: bool = _option(True, "길이가 비슷한 글끼리 배치로 묶음")
-    pad_to_max_length: bool = _option(False, "배치를 자르지 않고 max_seq_length까지 채움 (TPU에서는 늘 그렇게 함)")
-    lr_scheduler: str = _option("exponential", "학습률 일정. exponential은 책의 방식(에폭마다 0.9배)", choices=["exponential", "constant", "linear", "cosine"])
+    pad_to_max_length: bool = _option(
+        False, "배치를 자르지 않고 max_seq_length까지 채움 (TPU에서는 늘 그렇게 함)"
+    )
+    lr_scheduler: str = _option(
+        "exponential",
+        "학습률 일정. exponential은 책의 방식(에폭마다 0.9배)",
+        choices=["exponential", "constant", "linear", "cosine"],
+    )
     warmup_ratio: float = _option(0.0, "학습률을 천천히 올리는 구간의 비율 (linear, cosine, constant에서)")
     weight_decay: float = _option(0.0, "가중치 감쇠 (weight decay)")
     gradient_clip_val: Optional[float] = _option(None, "기울기 노름의 상한 (gradient clipping)")
@@ -223,36 +248,72 @@ class TrainArguments:
         if self.downstream_corpus_root_dir is None:
             self.downstream_corpus_root_dir = default_corpus_root()
         if self.downstream_model_dir is None:
-            self.downstream_model_dir = str(Path("nlpbook-models", "-".join(filter(None, [self.downstream_task_name, self.downstream_corpus_name]))))
-        check_max_seq_length(self.max_seq_length, read_model_config(self.pretrained_model_name), self.pretrained_model_name)
+            self.downstream_model_dir = str(
+                Path(
+                    "nlpbook-models",
+                    "-".join(filter(None, [self.downstream_task_name, self.downstream_corpus_name])),
+                )
+            )
+        check_max_seq_length(
+            self.max_seq_length, read_model_config(self.pretrained_model_name), self.pretrained_model_name
+        )
 
     def _check_numbers(self):
         for name, low in {
-            "max_seq_length": 3, "save_top_k": -1, "epochs": 1, "batch_size": 1, "cpu_workers": 0,
-            "tpu_cores": 0, "num_nodes": 1, "log_every_n_steps": 1,
+            "max_seq_length": 3,
+            "save_top_k": -1,
+            "epochs": 1,
+            "batch_size": 1,
+            "cpu_workers": 0,
+            "tpu_cores": 0,
+            "num_nodes": 1,
+            "log_every_n_steps": 1,
         }.items():
             value = getattr(self, name)
             _require(_is_integer(value) and value >= low, f"{name}={value!r}: {low} 이상의 정수여야 합니다.")
         for name, low in {"seed": 0, "checkpoint_steps": 1}.items():
             value = getattr(self, name)
-            _require(value is None or _is_integer(value) and value >= low, f"{name}={value!r}: 비우거나 {low} 이상의 정수를 적으세요.")
+            _require(
+                value is None or _is_integer(value) and value >= low,
+                f"{name}={value!r}: 비우거나 {low} 이상의 정수를 적으세요.",
+            )
         for name in ("learning_rate", "checkpoint_seconds"):
             value = getattr(self, name)
             _require(_is_number(value) and value > 0, f"{name}={value!r}: 0보다 큰 유한한 수여야 합니다.")
-        _require(_is_number(self.weight_decay) and self.weight_decay >= 0, f"weight_decay={self.weight_decay!r}: 0 이상의 유한한 수여야 합니다.")
-        _require(_is_number(self.warmup_ratio) and 0 <= self.warmup_ratio < 1, f"warmup_ratio={self.warmup_ratio!r}: 0 이상 1 미만이어야 합니다.")
+        _require(
+            _is_number(self.weight_decay) and self.weight_decay >= 0,
+            f"weight_decay={self.weight_decay!r}: 0 이상의 유한한 수여야 합니다.",
+        )
+        _require(
+            _is_number(self.warmup_ratio) and 0 <= self.warmup_ratio < 1,
+            f"warmup_ratio={self.warmup_ratio!r}: 0 이상 1 미만이어야 합니다.",
+        )
         clip = self.gradient_clip_val
-        _require(clip is None or _is_number(clip) and clip > 0, f"gradient_clip_val={clip!r}: 비우거나 0보다 큰 수를 적으세요.")
+        _require(
+            clip is None or _is_number(clip) and clip > 0,
+            f"gradient_clip_val={clip!r}: 비우거나 0보다 큰 수를 적으세요.",
+        )
 
     def _check_words(self):
         for item in fields(self):
             choices, value = item.metadata.get("choices"), getattr(self, item.name)
-            _require(not choices or value in choices, f"{item.name}={value!r}: {', '.join(choices or [])} 가운데 하나여야 합니다.")
+            _require(
+                not choices or value in choices,
+                f"{item.name}={value!r}: {', '.join(choices or [])} 가운데 하나여야 합니다.",
+            )
         self.devices = str(self.devices)
-        _require(self.devices == "auto" or self.devices.isdigit() and int(self.devices) > 0, f"devices={self.devices!r}: auto나 1 이상의 정수여야 합니다.")
+        _require(
+            self.devices == "auto" or self.devices.isdigit() and int(self.devices) > 0,
+            f"devices={self.devices!r}: auto나 1 이상의 정수여야 합니다.",
+        )
         parse_monitor(self.monitor, self.metrics)
-        _require(self.pretrained_model_name, "pretrained_model_name이 비었습니다. 모델 이름이나 폴더를 적으세요.")
-        _require(not (self.fp16 and self.precision in {"fp32", "bf16"}), f"fp16=True와 precision={self.precision!r}을(를) 함께 쓸 수 없습니다. 하나만 고르세요.")
+        _require(
+            self.pretrained_model_name, "pretrained_model_name이 비었습니다. 모델 이름이나 폴더를 적으세요."
+        )
+        _require(
+            not (self.fp16 and self.precision in {"fp32", "bf16"}),
+            f"fp16=True와 precision={self.precision!r}을(를) 함께 쓸 수 없습니다. 하나만 고르세요.",
+        )
         _require(
             not (self.warmup_ratio and self.lr_scheduler == "exponential"),
             "lr_scheduler='exponential'에는 warmup_ratio를 쓸 수 없습니다. linear나 cosine을 고르세요.",
@@ -267,7 +328,10 @@ def parse_monitor(monitor, metrics):
     """`"min val_loss"`를 `("min", "val_loss")`로 나눕니다. 모르는 지표면 `NlpbookError`."""
     match = re.fullmatch(r"(min|max) (\w+)", monitor) if isinstance(monitor, str) else None
     _require(match, f"monitor={monitor!r}: 'min val_loss'처럼 min이나 max 다음에 지표 이름을 적으세요.")
-    _require(match[2] in metrics, f"monitor={monitor!r}: 모르는 지표입니다. 이 과제에서는 {', '.join(metrics)} 가운데 하나를 쓰세요.")
+    _require(
+        match[2] in metrics,
+        f"monitor={monitor!r}: 모르는 지표입니다. 이 과제에서는 {', '.join(metrics)} 가운데 하나를 쓰세요.",
+    )
     return match[1], match[2]
 
 # %% ../nbs/foundation/1_settings.ipynb #7d81dbef
@@ -308,10 +372,16 @@ class DeployArguments:
     batch_size: int = _option(32, "한 번에 처리할 문장 수")
 
     def __post_init__(self):
-        _require(self.downstream_model_dir, "downstream_model_dir이 비었습니다. 학습한 모델이 있는 폴더를 적으세요.")
+        _require(
+            self.downstream_model_dir,
+            "downstream_model_dir이 비었습니다. 학습한 모델이 있는 폴더를 적으세요.",
+        )
         folder = Path(self.downstream_model_dir)
         _require(folder.is_dir(), f"{folder}: 모델 폴더가 없습니다. 먼저 학습하거나 폴더 이름을 확인하세요.")
-        _require(_is_integer(self.batch_size) and self.batch_size >= 1, f"batch_size={self.batch_size!r}: 1 이상의 정수여야 합니다.")
+        _require(
+            _is_integer(self.batch_size) and self.batch_size >= 1,
+            f"batch_size={self.batch_size!r}: 1 이상의 정수여야 합니다.",
+        )
         record = check_model_task(folder, self.downstream_task_name)
         self.pretrained_model_name = resolve_model_name(self.pretrained_model_name)
         if self.max_seq_length is None:
@@ -325,7 +395,10 @@ class DeployArguments:
         """가장 좋았던 체크포인트 파일(.ckpt)의 경로. 책의 추론 코드가 쓰는 이름입니다."""
         name = read_model_record(self.downstream_model_dir).get("checkpoint")
         path = Path(self.downstream_model_dir, name) if name else None
-        _require(path and path.is_file(), f"{self.downstream_model_dir}: 체크포인트(.ckpt)가 없습니다. 폴더째 from_pretrained로 읽거나 다시 학습하세요.")
+        _require(
+            path and path.is_file(),
+            f"{self.downstream_model_dir}: 체크포인트(.ckpt)가 없습니다. 폴더째 from_pretrained로 읽거나 다시 학습하세요.",
+        )
         return str(path)
 
 # %% ../nbs/foundation/1_settings.ipynb #2da4cbe7
@@ -375,10 +448,15 @@ def set_logger(args=None, level=logging.INFO):
     if isinstance(args, TrainArguments):
         logger.info(
             "모델 %s · 말뭉치 %s · 최대 %d토큰 · 배치 %d · 에폭 %d · 학습률 %g",
-            Path(args.pretrained_model_name).name, args.downstream_corpus_name, args.max_seq_length, args.batch_size, args.epochs, args.learning_rate,
+            Path(args.pretrained_model_name).name,
+            args.downstream_corpus_name,
+            args.max_seq_length,
+            args.batch_size,
+            args.epochs,
+            args.learning_rate,
         )
 
-# %% ../nbs/foundation/1_settings.ipynb #93ba4b9b
+# %% ../nbs/foundation/1_settings.ipynb #17e1866b
 def load_arguments(cls, json_file_path=None, argv=None):
     """설정 클래스 `cls`의 객체를 JSON 파일이나 명령줄에서 만듭니다.
 
@@ -390,13 +468,13 @@ def load_arguments(cls, json_file_path=None, argv=None):
     if json_file_path is None and len(argv) == 1 and argv[0].endswith(".json"):
         json_file_path = argv[0]
     if json_file_path is not None:
-        return cls(**_read_json_arguments(cls, Path(json_file_path)))
+        return cls(**read_json_arguments(cls, Path(json_file_path)))
     from transformers import HfArgumentParser
 
     return HfArgumentParser(cls).parse_args_into_dataclasses(args=list(argv))[0]
 
 
-def _read_json_arguments(cls, path):
+def read_json_arguments(cls, path):
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -404,8 +482,10 @@ def _read_json_arguments(cls, path):
     except UnicodeDecodeError:
         raise NlpbookError(f"{path}: UTF-8이 아닙니다. UTF-8로 저장하세요.") from None
     except json.JSONDecodeError as error:
-        raise NlpbookError(f"{path}:{error.lineno}: 올바른 JSON이 아닙니다({error.msg}). 쉼표와 따옴표를 확인하세요.") from None
-    _require(isinstance(values, dict), f"{path}: 설정은 {{\"이름\": 값}} 꼴의 JSON이어야 합니다.")
+        raise NlpbookError(
+            f"{path}:{error.lineno}: 올바른 JSON이 아닙니다({error.msg}). 쉼표와 따옴표를 확인하세요."
+        ) from None
+    _require(isinstance(values, dict), f'{path}: 설정은 {{"이름": 값}} 꼴의 JSON이어야 합니다.')
     unknown = sorted(set(values) - {item.name for item in fields(cls)})
     _require(not unknown, f"{path}: 모르는 설정 {', '.join(unknown)}이(가) 있습니다. 이름을 확인하세요.")
     return values

@@ -4,10 +4,10 @@
 __all__ = ['BOOK_GAMMA', 'CHECKPOINTS', 'LAST', 'Task', 'model_inputs', 'drain', 'pick_precision', 'cheap_dropout',
            'CheapDropout', 'cheap_attention', 'cheap_random_numbers', 'rng_state', 'set_rng_state',
            'ResumableDataLoader', 'SafeCheckpointIO', 'load_checkpoint', 'ResumeCheckpoint', 'BestModel',
-           'no_library_bars', 'export_model', 'History', 'ProgressBar', 'Trainer', 'get_trainer', 'load_tokenizer',
-           'load_model', 'make_loader', 'Recipe', 'run_training']
+           'no_library_bars', 'export_model', 'History', 'ProgressBar', 'Trainer', 'get_trainer', 'read_pretrained',
+           'load_tokenizer', 'load_model', 'make_loader', 'Recipe', 'run_training']
 
-# %% ../nbs/foundation/3_training.ipynb #7359ad94
+# %% ../nbs/foundation/3_training.ipynb #6e7c8424
 import json
 import os
 import random
@@ -16,10 +16,11 @@ import signal
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -35,8 +36,17 @@ from torchmetrics import MeanMetric
 from .corpora import explain_os_errors
 from .features import LengthGroupedSampler, data_collator, on_tpu
 from nlpbook_nbs.settings import (
-    MODEL_RECORD, NlpbookError, check_max_seq_length, check_model_task, has_weights, in_notebook, logger, parse_monitor,
-    read_model_record, resolve_model_name, tpu_is_available,
+    MODEL_RECORD,
+    NlpbookError,
+    check_max_seq_length,
+    check_model_task,
+    has_weights,
+    in_notebook,
+    logger,
+    parse_monitor,
+    read_model_record,
+    resolve_model_name,
+    tpu_is_available,
 )
 
 # %% ../nbs/foundation/3_training.ipynb #27561fb1
@@ -54,7 +64,9 @@ class Task(pl.LightningModule):
         super().__init__()
         config = getattr(model, "config", None)
         if config is not None:
-            check_max_seq_length(args.max_seq_length, config.to_dict(), config.name_or_path or args.pretrained_model_name)
+            check_max_seq_length(
+                args.max_seq_length, config.to_dict(), config.name_or_path or args.pretrained_model_name
+            )
         self.model, self.args = model, args
         self.mean_loss = MeanMetric()
         self.task_name = args.downstream_task_name
@@ -81,27 +93,44 @@ class Task(pl.LightningModule):
         self._log_metrics("test")
 
     def _log_metrics(self, stage):
-        self.log_dict({f"{stage}_{name}": value for name, value in self.compute_metrics().items()}, prog_bar=True)
+        self.log_dict(
+            {f"{stage}_{name}": value for name, value in self.compute_metrics().items()}, prog_bar=True
+        )
 
     def configure_optimizers(self):
         args = self.args
         matrices = [p for p in self.parameters() if p.requires_grad and p.dim() > 1]
-        vectors = [p for p in self.parameters() if p.requires_grad and p.dim() <= 1]  # 편향과 층 정규화에는 감쇠를 걸지 않습니다.
-        groups = [{"params": matrices, "weight_decay": args.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        vectors = [
+            p for p in self.parameters() if p.requires_grad and p.dim() <= 1
+        ]  # 편향과 층 정규화에는 감쇠를 걸지 않습니다.
+        groups = [
+            {"params": matrices, "weight_decay": args.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
         optimizer = AdamW(groups, lr=args.learning_rate, fused=self._fused())
         if args.lr_scheduler == "exponential":
-            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": ExponentialLR(optimizer, gamma=BOOK_GAMMA), "interval": "epoch"}}
+            return {
+                "optimizer": optimizer,
+                "lr_scheduler": {
+                    "scheduler": ExponentialLR(optimizer, gamma=BOOK_GAMMA),
+                    "interval": "epoch",
+                },
+            }
         from transformers import get_scheduler
 
         name = "constant_with_warmup" if args.lr_scheduler == "constant" else args.lr_scheduler
         steps = self.trainer.planned_steps
-        scheduler = get_scheduler(name, optimizer, num_warmup_steps=round(args.warmup_ratio * steps), num_training_steps=steps)
+        scheduler = get_scheduler(
+            name, optimizer, num_warmup_steps=round(args.warmup_ratio * steps), num_training_steps=steps
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def configure_gradient_clipping(self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None):
         if gradient_clip_val is None or not self._fused():
             return super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
-        nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)  # Lightning은 fused 옵티마이저의 기울기를 자르지 않습니다.
+        nn.utils.clip_grad_norm_(
+            self.parameters(), gradient_clip_val
+        )  # Lightning은 fused 옵티마이저의 기울기를 자르지 않습니다.
 
     def _fused(self):
         """한 번에 모든 가중치를 고치는 빠른 AdamW를 쓸 수 있으면 `True`. 크기를 바꾼 fp16 기울기나 나누어 가진 가중치에는 쓸 수 없습니다."""
@@ -144,7 +173,9 @@ def _cuda_has_bf16():
 
 
 def _cpu_has_bf16():
-    return any(getattr(torch.cpu, name, bool)() for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+    return any(
+        getattr(torch.cpu, name, bool)() for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    )
 
 # %% ../nbs/foundation/3_training.ipynb #37e305ac
 _LEVELS = 1 << 16
@@ -180,7 +211,13 @@ def cheap_attention(module, query, key, value, attention_mask, scaling=None, dro
 
 
 _ATTENTION = "nlpbook_cheap"
-_PLAIN_ATTENTION = {"bert", "electra", "roberta", "xlm-roberta", "camembert"}  # 어텐션이 위의 식 그대로인 모델들
+_PLAIN_ATTENTION = {
+    "bert",
+    "electra",
+    "roberta",
+    "xlm-roberta",
+    "camembert",
+}  # 어텐션이 위의 식 그대로인 모델들
 
 
 @contextmanager
@@ -189,9 +226,18 @@ def cheap_random_numbers(model):
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import eager_mask
 
-    swapped = [(parent, name, child) for parent in model.modules() for name, child in parent.named_children() if type(child) is nn.Dropout]
+    swapped = [
+        (parent, name, child)
+        for parent in model.modules()
+        for name, child in parent.named_children()
+        if type(child) is nn.Dropout
+    ]
     config = getattr(model, "config", None)
-    attention = getattr(config, "_attn_implementation", None) if getattr(config, "model_type", None) in _PLAIN_ATTENTION else None
+    attention = (
+        getattr(config, "_attn_implementation", None)
+        if getattr(config, "model_type", None) in _PLAIN_ATTENTION
+        else None
+    )
     for parent, name, child in swapped:
         setattr(parent, name, CheapDropout(child.p).train(child.training))
     if attention:
@@ -302,10 +348,14 @@ def load_checkpoint(path):
         if damaged is None:
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        raise NlpbookError(f"{path}: 체크포인트에 허용되지 않은 내용이 들어 있어 읽지 않았습니다. 믿을 수 있는 파일인지 확인하세요.") from None
+        raise NlpbookError(
+            f"{path}: 체크포인트에 허용되지 않은 내용이 들어 있어 읽지 않았습니다. 믿을 수 있는 파일인지 확인하세요."
+        ) from None
     except (OSError, RuntimeError, zipfile.BadZipFile, EOFError, ValueError, KeyError):
         pass
-    raise NlpbookError(f"{path}: 체크포인트가 손상되었습니다. 이 파일을 지우고 처음부터 학습하거나 다른 체크포인트를 쓰세요.")
+    raise NlpbookError(
+        f"{path}: 체크포인트가 손상되었습니다. 이 파일을 지우고 처음부터 학습하거나 다른 체크포인트를 쓰세요."
+    )
 
 # %% ../nbs/foundation/3_training.ipynb #cc8a0248
 CHECKPOINTS = "checkpoints"
@@ -325,7 +375,9 @@ class ResumeCheckpoint(Callback):
             if then.get(name) != now:
                 what.append(f"{name}({then.get(name)} → {now})")
         if what:
-            raise NlpbookError(f"{self.path}: 체크포인트를 만들 때와 {', '.join(what)}이(가) 다릅니다. 그때의 설정으로 이어서 하거나 resume 없이 새로 학습하세요.")
+            raise NlpbookError(
+                f"{self.path}: 체크포인트를 만들 때와 {', '.join(what)}이(가) 다릅니다. 그때의 설정으로 이어서 하거나 resume 없이 새로 학습하세요."
+            )
 
     def on_train_start(self, trainer, pl_module):
         self.saved_at = time.monotonic()
@@ -337,7 +389,11 @@ class ResumeCheckpoint(Callback):
         if trainer.is_last_batch or trainer.fast_dev_run:
             return  # 에폭의 끝은 검증까지 마친 다음에 남깁니다.
         steps = self.args.checkpoint_steps
-        due = trainer.global_step % steps == 0 if steps else time.monotonic() - self.saved_at >= self.args.checkpoint_seconds
+        due = (
+            trainer.global_step % steps == 0
+            if steps
+            else time.monotonic() - self.saved_at >= self.args.checkpoint_seconds
+        )
         if trainer.world_size > 1 and not steps:
             due = trainer.strategy.broadcast(due)
         if due:
@@ -369,8 +425,14 @@ class BestModel(ModelCheckpoint):
     def __init__(self, args):
         mode, metric = parse_monitor(args.monitor, args.metrics)
         super().__init__(
-            dirpath=os.path.join(args.downstream_model_dir, CHECKPOINTS), filename=f"{{epoch}}-{{{metric}:.4f}}", monitor=metric, mode=mode,
-            save_top_k=args.save_top_k, save_weights_only=True, save_on_train_epoch_end=False, enable_version_counter=False,
+            dirpath=os.path.join(args.downstream_model_dir, CHECKPOINTS),
+            filename=f"{{epoch}}-{{{metric}:.4f}}",
+            monitor=metric,
+            mode=mode,
+            save_top_k=args.save_top_k,
+            save_weights_only=True,
+            save_on_train_epoch_end=False,
+            enable_version_counter=False,
         )
         self.args = args
 
@@ -383,7 +445,9 @@ class BestModel(ModelCheckpoint):
     def on_train_end(self, trainer, pl_module):
         super().on_train_end(trainer, pl_module)
         if not self.best_model_path and not trainer.fast_dev_run:
-            export_model(trainer, pl_module)  # save_top_k=0이거나 검증 데이터가 없으면 마지막 모델을 남깁니다.
+            export_model(
+                trainer, pl_module
+            )  # save_top_k=0이거나 검증 데이터가 없으면 마지막 모델을 남깁니다.
 
 
 @contextmanager
@@ -404,7 +468,11 @@ def export_model(trainer, task, checkpoint=None):
     """`task.model`을 `downstream_model_dir`에 허깅페이스 폴더로 저장합니다. 옆에 다 쓴 다음 하나씩 이름을 바꿉니다."""
     from nlpbook_nbs import __version__
 
-    state = {name.removeprefix("model."): value for name, value in trainer.strategy.lightning_module_state_dict().items() if name.startswith("model.")}
+    state = {
+        name.removeprefix("model."): value
+        for name, value in trainer.strategy.lightning_module_state_dict().items()
+        if name.startswith("model.")
+    }
     if not trainer.is_global_zero or not hasattr(task.model, "save_pretrained"):
         return
     args, folder = task.args, Path(task.args.downstream_model_dir)
@@ -415,9 +483,17 @@ def export_model(trainer, task, checkpoint=None):
         task.model.config.label2id = {name: number for number, name in enumerate(names)}
     metrics = {name: round(float(value), 6) for name, value in trainer.callback_metrics.items()}
     record = {
-        "format": 1, "nlpbook_version": __version__, "task": task.task_name, "corpus": args.downstream_corpus_name,
-        "pretrained_model_name": Path(args.pretrained_model_name).name if os.path.isdir(args.pretrained_model_name) else args.pretrained_model_name,
-        "max_seq_length": args.max_seq_length, "epoch": trainer.current_epoch, "step": trainer.global_step, "metrics": metrics,
+        "format": 1,
+        "nlpbook_version": __version__,
+        "task": task.task_name,
+        "corpus": args.downstream_corpus_name,
+        "pretrained_model_name": Path(args.pretrained_model_name).name
+        if os.path.isdir(args.pretrained_model_name)
+        else args.pretrained_model_name,
+        "max_seq_length": args.max_seq_length,
+        "epoch": trainer.current_epoch,
+        "step": trainer.global_step,
+        "metrics": metrics,
         "checkpoint": f"{CHECKPOINTS}/{Path(checkpoint).name}" if checkpoint else None,
     }
     aside = folder / ".export.part"
@@ -429,7 +505,9 @@ def export_model(trainer, task, checkpoint=None):
                 task.model.save_pretrained(aside, state_dict=state)
             if hasattr(data, "tokenizer"):
                 data.tokenizer.save_pretrained(aside)
-            (aside / MODEL_RECORD).write_text(json.dumps(record, ensure_ascii=False, indent=2), encoding="utf-8")
+            (aside / MODEL_RECORD).write_text(
+                json.dumps(record, ensure_ascii=False, indent=2), encoding="utf-8"
+            )
             for path in sorted(aside.iterdir(), key=lambda path: path.name == MODEL_RECORD):
                 path.chmod(0o644)  # 가중치 파일은 자기만 읽을 수 있게 만들어지므로 다른 사람도 읽게 합니다.
                 os.replace(path, folder / path.name)
@@ -463,7 +541,9 @@ class History(Callback):
     on_train_start = on_train_epoch_start = _start_clock
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        self._rate = trainer.optimizers[0].param_groups[0]["lr"]  # 스텝이 끝나면 다음 학습률로 바뀌어 있습니다.
+        self._rate = trainer.optimizers[0].param_groups[0][
+            "lr"
+        ]  # 스텝이 끝나면 다음 학습률로 바뀌어 있습니다.
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         size = len(next(iter(batch.values())))
@@ -472,14 +552,28 @@ class History(Callback):
         self.samples += size * trainer.world_size
         if trainer.global_step % self.every == 0 or trainer.is_last_batch:
             self.last_loss = float(self._sum) / self._count
-            self.rows.append({"step": trainer.global_step, "epoch": trainer.current_epoch, "train_loss": self.last_loss, "learning_rate": self._rate})
+            self.rows.append(
+                {
+                    "step": trainer.global_step,
+                    "epoch": trainer.current_epoch,
+                    "train_loss": self.last_loss,
+                    "learning_rate": self._rate,
+                }
+            )
             self._sum, self._count = 0.0, 0
         now = time.perf_counter()
         self.seconds += now - self._mark
         self._mark = now
         if now - self._told > _QUIET_SECONDS and not trainer.progress_bar_callback.is_enabled:
             self._told = now
-            logger.info("에폭 %d/%d · %d/%d 스텝 · train_loss %.4f", trainer.current_epoch + 1, trainer.max_epochs, batch_idx + 1, trainer.num_training_batches, self.last_loss or float("nan"))
+            logger.info(
+                "에폭 %d/%d · %d/%d 스텝 · train_loss %.4f",
+                trainer.current_epoch + 1,
+                trainer.max_epochs,
+                batch_idx + 1,
+                trainer.num_training_batches,
+                self.last_loss or float("nan"),
+            )
 
     def on_validation_end(self, trainer, pl_module):
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -495,7 +589,13 @@ class History(Callback):
         return [row["step"] for row in rows], [row[name] for row in rows]
 
     def state_dict(self):
-        return {"rows": self.rows, "samples": self.samples, "seconds": self.seconds, "sum": float(self._sum), "count": self._count}
+        return {
+            "rows": self.rows,
+            "samples": self.samples,
+            "seconds": self.seconds,
+            "sum": float(self._sum),
+            "count": self._count,
+        }
 
     def load_state_dict(self, state):
         self.rows, self.samples, self.seconds = state["rows"], state["samples"], state["seconds"]
@@ -512,7 +612,10 @@ class ProgressBar(TQDMProgressBar):
 
     def get_metrics(self, trainer, pl_module):
         loss = getattr(trainer, "history", None) and trainer.history.last_loss
-        shown = {"train_loss": loss, **{name: float(value) for name, value in trainer.progress_bar_metrics.items()}}
+        shown = {
+            "train_loss": loss,
+            **{name: float(value) for name, value in trainer.progress_bar_metrics.items()},
+        }
         return {name: f"{value:.4f}" for name, value in shown.items() if value is not None}
 
 # %% ../nbs/foundation/3_training.ipynb #4e5c4d70
@@ -520,19 +623,38 @@ class Trainer(pl.Trainer):
     """책의 방식으로 `fit`을 부를 수 있고, 끊긴 학습을 이어서 하는 Lightning 트레이너. `get_trainer`로 만듭니다."""
 
     def __init__(self, args, **kwargs):
-        self.args, self.history, self.resume_checkpoint = args, History(args.log_every_n_steps), ResumeCheckpoint(args)
+        self.args, self.history, self.resume_checkpoint = (
+            args,
+            History(args.log_every_n_steps),
+            ResumeCheckpoint(args),
+        )
         self.planned_steps = None
         callbacks = [self.history, ProgressBar(), *kwargs.pop("callbacks"), self.resume_checkpoint]
         super().__init__(callbacks=callbacks, **kwargs)
 
-    def fit(self, model, train_dataloaders=None, val_dataloaders=None, datamodule=None, ckpt_path=None, train_dataloader=None, **kwargs):
+    def fit(
+        self,
+        model,
+        train_dataloaders=None,
+        val_dataloaders=None,
+        datamodule=None,
+        ckpt_path=None,
+        train_dataloader=None,
+        **kwargs,
+    ):
         """학습합니다. `train_dataloader`(책의 옛 이름)와 `train_dataloaders`를 모두 받습니다."""
         if train_dataloader is not None:
-            warnings.warn("train_dataloader는 옛 이름입니다. train_dataloaders로 바꾸어 쓰세요.", FutureWarning, stacklevel=2)
+            warnings.warn(
+                "train_dataloader는 옛 이름입니다. train_dataloaders로 바꾸어 쓰세요.",
+                FutureWarning,
+                stacklevel=2,
+            )
             train_dataloaders = train_dataloader
         _, metric = parse_monitor(self.args.monitor, self.args.metrics)
         if datamodule is None and val_dataloaders is None and self.args.save_top_k:
-            raise NlpbookError(f"monitor={self.args.monitor!r}: 검증 데이터가 없어 {metric}을(를) 잴 수 없습니다. val_dataloaders를 주거나 save_top_k=0으로 두세요.")
+            raise NlpbookError(
+                f"monitor={self.args.monitor!r}: 검증 데이터가 없어 {metric}을(를) 잴 수 없습니다. val_dataloaders를 주거나 save_top_k=0으로 두세요."
+            )
         check_model_task(self.args.downstream_model_dir, self.args.downstream_task_name)
         if isinstance(train_dataloaders, DataLoader):
             train_dataloaders = ResumableDataLoader.wrap(train_dataloaders)
@@ -544,9 +666,13 @@ class Trainer(pl.Trainer):
         with cheap_random_numbers(model.model) if self._on_cpu() and hasattr(model, "model") else _nothing():
             try:
                 super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, **kwargs)
-            except SystemExit:  # Lightning은 Ctrl+C를 받으면 그 신호를 막고 정리한 다음 프로그램을 끝내려 합니다.
+            except (
+                SystemExit
+            ):  # Lightning은 Ctrl+C를 받으면 그 신호를 막고 정리한 다음 프로그램을 끝내려 합니다.
                 signal.signal(signal.SIGINT, signal.default_int_handler)
-                raise NlpbookError("학습을 중간에 멈췄습니다. resume=True(명령줄에서는 --resume)로 다시 실행하면 이어서 학습합니다.") from None
+                raise NlpbookError(
+                    "학습을 중간에 멈췄습니다. resume=True(명령줄에서는 --resume)로 다시 실행하면 이어서 학습합니다."
+                ) from None
 
     def _on_cpu(self):
         return self.strategy.root_device.type == "cpu"
@@ -596,9 +722,16 @@ def _pick_accelerator(args):
             return "tpu", args.tpu_cores
         logger.warning("TPU 코어 %d개를 요청했지만 TPU가 없어, 있는 장치로 학습합니다.", args.tpu_cores)
     if args.accelerator != "auto":
-        there = {"cpu": lambda: True, "gpu": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "tpu": tpu_is_available}
+        there = {
+            "cpu": lambda: True,
+            "gpu": torch.cuda.is_available,
+            "mps": torch.backends.mps.is_available,
+            "tpu": tpu_is_available,
+        }
         if not there[args.accelerator]():
-            raise NlpbookError(f"accelerator={args.accelerator!r}: 이 컴퓨터에서 쓸 수 없습니다. accelerator를 auto로 두면 있는 장치를 씁니다.")
+            raise NlpbookError(
+                f"accelerator={args.accelerator!r}: 이 컴퓨터에서 쓸 수 없습니다. accelerator를 auto로 두면 있는 장치를 씁니다."
+            )
         return args.accelerator, "1" if args.devices == "auto" and args.accelerator == "cpu" else args.devices
     name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     devices = args.devices
@@ -613,7 +746,11 @@ def get_trainer(args, return_trainer_only=True):
     `return_trainer_only=False`면 책에서처럼 `(체크포인트 콜백, 트레이너)`를 돌려줍니다.
     없는 장치를 고르면 `NlpbookError`를 냅니다.
     """
-    for message in (".*does not have many workers.*", ".*Checkpoint directory .* exists and is not empty.*", ".*LeafSpec.*"):
+    for message in (
+        ".*does not have many workers.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*LeafSpec.*",
+    ):
         warnings.filterwarnings("ignore", message=message)
     accelerator, devices = _pick_accelerator(args)
     device = {"gpu": "cuda"}.get(accelerator, accelerator)
@@ -639,11 +776,13 @@ def get_trainer(args, return_trainer_only=True):
             enable_checkpointing=not args.test_mode,
         )
     except (pl.utilities.exceptions.MisconfigurationException, ValueError, RuntimeError) as error:
-        raise NlpbookError(f"accelerator={args.accelerator}, devices={devices}, strategy={args.strategy}: 이 컴퓨터에서 쓸 수 없습니다({error}). auto로 바꾸어 보세요.") from error
+        raise NlpbookError(
+            f"accelerator={args.accelerator}, devices={devices}, strategy={args.strategy}: 이 컴퓨터에서 쓸 수 없습니다({error}). auto로 바꾸어 보세요."
+        ) from error
     return trainer if return_trainer_only else (best, trainer)
 
-# %% ../nbs/foundation/3_training.ipynb #6377dd91
-def _from_hub(name, load):
+# %% ../nbs/foundation/3_training.ipynb #05ee1e3e
+def read_pretrained(name, load):
     name = resolve_model_name(name)
     if name.startswith((".", "/", "~")) and not Path(name).is_dir():
         raise NlpbookError(f"{name}: 모델 폴더가 없습니다. 경로를 확인하세요.")
@@ -652,7 +791,9 @@ def _from_hub(name, load):
             return load(name)
     except (OSError, ValueError) as error:
         if os.path.isdir(name):
-            raise NlpbookError(f"{name}: 모델 폴더를 읽지 못했습니다({str(error).splitlines()[0][:120]}). config.json과 어휘 파일이 있는지 확인하세요.") from error
+            raise NlpbookError(
+                f"{name}: 모델 폴더를 읽지 못했습니다({str(error).splitlines()[0][:120]}). config.json과 어휘 파일이 있는지 확인하세요."
+            ) from error
         raise NlpbookError(
             f"{name!r}: 모델을 찾지 못했습니다. 이름과 인터넷 연결을 확인하세요. 인터넷 없이 실습하려면 nlpbook-mini를 쓰세요."
         ) from error
@@ -666,9 +807,13 @@ def load_tokenizer(args):
     from transformers import AutoTokenizer
 
     folder = Path(args.pretrained_model_name)
-    bare = folder.is_dir() and not any((folder / name).exists() for name in ("tokenizer_config.json", "tokenizer.json"))
+    bare = folder.is_dir() and not any(
+        (folder / name).exists() for name in ("tokenizer_config.json", "tokenizer.json")
+    )
     options = {"do_lower_case": False} if bare else {}
-    return _from_hub(args.pretrained_model_name, lambda name: AutoTokenizer.from_pretrained(name, **options))
+    return read_pretrained(
+        args.pretrained_model_name, lambda name: AutoTokenizer.from_pretrained(name, **options)
+    )
 
 
 def load_model(auto_class, args, **config):
@@ -679,12 +824,14 @@ def load_model(auto_class, args, **config):
     from transformers import AutoConfig
 
     name = args.pretrained_model_name
-    model_config = _from_hub(name, lambda name: AutoConfig.from_pretrained(name, **config))
+    model_config = read_pretrained(name, lambda name: AutoConfig.from_pretrained(name, **config))
     if args.from_scratch:
         return auto_class.from_config(model_config)
     if not has_weights(name):
-        raise NlpbookError(f"{name}: 가중치 파일이 없는 모델 폴더입니다. 무작위 가중치로 시작하려면 from_scratch를 켜세요.")
-    return _from_hub(name, lambda name: auto_class.from_pretrained(name, config=model_config))
+        raise NlpbookError(
+            f"{name}: 가중치 파일이 없는 모델 폴더입니다. 무작위 가중치로 시작하려면 from_scratch를 켜세요."
+        )
+    return read_pretrained(name, lambda name: auto_class.from_pretrained(name, config=model_config))
 
 
 def make_loader(dataset, args, shuffle):
@@ -696,7 +843,12 @@ def make_loader(dataset, args, shuffle):
     else:
         sampler = RandomSampler(dataset) if shuffle else SequentialSampler(dataset)
     return DataLoader(
-        dataset, batch_size=args.batch_size, sampler=sampler, collate_fn=data_collator, num_workers=args.cpu_workers, pin_memory=torch.cuda.is_available()
+        dataset,
+        batch_size=args.batch_size,
+        sampler=sampler,
+        collate_fn=data_collator,
+        num_workers=args.cpu_workers,
+        pin_memory=torch.cuda.is_available(),
     )
 
 # %% ../nbs/foundation/3_training.ipynb #453f44ff
@@ -719,20 +871,43 @@ def run_training(task, args, train_dataset, val_dataset, test_dataset=None):
     결과: 검증·시험 지표, `seconds`(학습 시간), `samples_per_second`, 정밀도와 모델 폴더.
     """
     trainer = get_trainer(args)
-    logger.info("학습 %d건, 검증 %d건 · 정밀도 %s · 매개변수 %s개", len(train_dataset), len(val_dataset), trainer.precision, f"{sum(p.numel() for p in task.parameters()):,}")
-    trainer.fit(task, make_loader(train_dataset, args, shuffle=True), make_loader(val_dataset, args, shuffle=False))
-    result = {"task": args.downstream_task_name, "corpus": args.downstream_corpus_name, "model_dir": args.downstream_model_dir}
+    logger.info(
+        "학습 %d건, 검증 %d건 · 정밀도 %s · 매개변수 %s개",
+        len(train_dataset),
+        len(val_dataset),
+        trainer.precision,
+        f"{sum(p.numel() for p in task.parameters()):,}",
+    )
+    trainer.fit(
+        task, make_loader(train_dataset, args, shuffle=True), make_loader(val_dataset, args, shuffle=False)
+    )
+    result = {
+        "task": args.downstream_task_name,
+        "corpus": args.downstream_corpus_name,
+        "model_dir": args.downstream_model_dir,
+    }
     result |= read_model_record(args.downstream_model_dir).get("metrics", {})
     if test_dataset is not None and test_dataset.fingerprint == val_dataset.fingerprint:
-        result |= {name.replace("val_", "test_"): value for name, value in result.items() if name.startswith("val_")}
+        result |= {
+            name.replace("val_", "test_"): value for name, value in result.items() if name.startswith("val_")
+        }
     elif test_dataset is not None and not args.test_mode:
         best = trainer.checkpoint_callback.best_model_path
         if best:
             task.load_state_dict(load_checkpoint(best)["state_dict"])
         with cheap_random_numbers(task.model) if trainer._on_cpu() else _nothing():
-            result |= {name: round(float(value), 6) for name, value in trainer.test(task, make_loader(test_dataset, args, shuffle=False), verbose=False)[0].items()}
+            result |= {
+                name: round(float(value), 6)
+                for name, value in trainer.test(
+                    task, make_loader(test_dataset, args, shuffle=False), verbose=False
+                )[0].items()
+            }
     history = trainer.history
     return result | {
-        "epochs": args.epochs, "steps": trainer.global_step, "precision": str(trainer.precision), "seed": args.seed,
-        "seconds": round(history.seconds, 2), "samples_per_second": round(history.samples_per_second, 1),
+        "epochs": args.epochs,
+        "steps": trainer.global_step,
+        "precision": str(trainer.precision),
+        "seed": args.seed,
+        "seconds": round(history.seconds, 2),
+        "samples_per_second": round(history.samples_per_second, 1),
     }

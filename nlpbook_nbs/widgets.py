@@ -33,8 +33,12 @@ class TextDemo:
         import ipywidgets
 
         self.predict = predict
-        self.text = ipywidgets.Textarea(value=examples[0], placeholder="문장을 입력하세요", layout={"width": "32em", "height": "4.5em"})
-        self.choices = ipywidgets.Dropdown(options=list(examples), description="예문", layout={"width": "32em"})
+        self.text = ipywidgets.Textarea(
+            value=examples[0], placeholder="문장을 입력하세요", layout={"width": "32em", "height": "4.5em"}
+        )
+        self.choices = ipywidgets.Dropdown(
+            options=list(examples), description="예문", layout={"width": "32em"}
+        )
         self.button = ipywidgets.Button(description=button, button_style="primary")
         self.result = ipywidgets.HTML()
         self.button.on_click(self._clicked)

@@ -1,4 +1,5 @@
 """모든 시험은 인터넷 없이, 자기만의 캐시 폴더에서 돌아갑니다."""
+
 import os
 from pathlib import Path
 
@@ -56,7 +57,12 @@ def tiny_model(tmp_path, mini_tokenizer):
     folder = tmp_path / "tiny"
     mini_tokenizer.save_pretrained(folder)
     BertConfig(
-        vocab_size=len(mini_tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, max_position_embeddings=64
+        vocab_size=len(mini_tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
     ).save_pretrained(folder)
     return folder
 
@@ -69,9 +75,17 @@ def train_args(tmp_path, tiny_model):
 
     def make(**changes):
         values = {
-            "pretrained_model_name": str(tiny_model), "downstream_corpus_name": "nsmc", "downstream_corpus_root_dir": sample_root(),
-            "downstream_model_dir": str(tmp_path / "model"), "from_scratch": True, "max_seq_length": 32, "batch_size": 32, "epochs": 1,
-            "learning_rate": 1e-3, "seed": 7, "accelerator": "cpu",
+            "pretrained_model_name": str(tiny_model),
+            "downstream_corpus_name": "nsmc",
+            "downstream_corpus_root_dir": sample_root(),
+            "downstream_model_dir": str(tmp_path / "model"),
+            "from_scratch": True,
+            "max_seq_length": 32,
+            "batch_size": 32,
+            "epochs": 1,
+            "learning_rate": 1e-3,
+            "seed": 7,
+            "accelerator": "cpu",
         }
         return ClassificationTrainArguments(**(values | changes))
 

@@ -2,6 +2,7 @@
 
 무거운 라이브러리를 한 번만 불러오려고, 불러온 다음 자식 프로세스를 갈라(fork) 그 안에서 학습합니다.
 """
+
 import json
 import os
 import random
@@ -14,7 +15,12 @@ from pathlib import Path
 
 import torch
 
-from nlpbook_nbs.classification import ClassificationDataset, ClassificationTask, ClassificationTrainArguments, NsmcCorpus
+from nlpbook_nbs.classification import (
+    ClassificationDataset,
+    ClassificationTask,
+    ClassificationTrainArguments,
+    NsmcCorpus,
+)
 from nlpbook_nbs.corpora import sample_root
 from nlpbook_nbs.settings import set_logger, set_seed
 from nlpbook_nbs.training import get_trainer, load_checkpoint, load_model, load_tokenizer, make_loader
@@ -27,17 +33,35 @@ def train(model_dir, options):
     from nlpbook_nbs.features import data_collator
 
     args = ClassificationTrainArguments(
-        downstream_corpus_name="nsmc", downstream_corpus_root_dir=sample_root(), downstream_model_dir=str(model_dir), from_scratch=True,
-        max_seq_length=32, batch_size=16, epochs=2, learning_rate=1e-3, seed=7, checkpoint_steps=3, resume=True, accelerator="cpu", **options["args"],
+        downstream_corpus_name="nsmc",
+        downstream_corpus_root_dir=sample_root(),
+        downstream_model_dir=str(model_dir),
+        from_scratch=True,
+        max_seq_length=32,
+        batch_size=16,
+        epochs=2,
+        learning_rate=1e-3,
+        seed=7,
+        checkpoint_steps=3,
+        resume=True,
+        accelerator="cpu",
+        **options["args"],
     )
     set_logger()
     set_seed(args)
     tokenizer = load_tokenizer(args)
-    train_data, val_data = (ClassificationDataset(args, tokenizer, NsmcCorpus(), mode) for mode in ("train", "val"))
+    train_data, val_data = (
+        ClassificationDataset(args, tokenizer, NsmcCorpus(), mode) for mode in ("train", "val")
+    )
     task = ClassificationTask(load_model(AutoModelForSequenceClassification, args, num_labels=2), args)
     loader = make_loader(train_data, args, shuffle=True)
     if options["book_loader"]:
-        loader = DataLoader(train_data, batch_size=args.batch_size, sampler=RandomSampler(train_data), collate_fn=data_collator)
+        loader = DataLoader(
+            train_data,
+            batch_size=args.batch_size,
+            sampler=RandomSampler(train_data),
+            collate_fn=data_collator,
+        )
     get_trainer(args).fit(task, loader, make_loader(val_data, args, shuffle=False))
 
 
@@ -84,7 +108,9 @@ def compare(whole, cut):
     expected, found = (load_checkpoint(folder / "checkpoints" / "last.ckpt") for folder in (whole, cut))
     for part in ("global_step", "epoch", "state_dict", "optimizer_states", "lr_schedulers"):
         assert same_state(found[part], expected[part]), f"{part}이(가) 다릅니다"
-    assert (cut / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes(), "내보낸 모델이 다릅니다"
+    assert (cut / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes(), (
+        "내보낸 모델이 다릅니다"
+    )
     left = [path.name for path in cut.rglob("*") if ".part" in path.name]
     assert not left, left
 

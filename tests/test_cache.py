@@ -1,4 +1,5 @@
 """결함 5: 캐시는 내용으로 찾고, 손상되면 다시 만들고, 함께 만들어도 부딪치지 않습니다."""
+
 import subprocess
 import sys
 
@@ -16,7 +17,9 @@ def builds(monkeypatch):
     """글을 토큰으로 바꾼 횟수."""
     count = []
     original = features.TextEncoder.__call__
-    monkeypatch.setattr(features.TextEncoder, "__call__", lambda self, *a, **k: count.append(1) or original(self, *a, **k))
+    monkeypatch.setattr(
+        features.TextEncoder, "__call__", lambda self, *a, **k: count.append(1) or original(self, *a, **k)
+    )
     return count
 
 
@@ -24,12 +27,19 @@ def builds(monkeypatch):
 def reviews(tmp_path):
     folder = tmp_path / "corpora" / "nsmc"
     folder.mkdir(parents=True)
-    (folder / "ratings_train.txt").write_text("id\tdocument\tlabel\n1\t좋다\t1\n2\t나쁘다\t0\n", encoding="utf-8")
+    (folder / "ratings_train.txt").write_text(
+        "id\tdocument\tlabel\n1\t좋다\t1\n2\t나쁘다\t0\n", encoding="utf-8"
+    )
     return folder
 
 
 def load(train_args, tokenizer, reviews, corpus=None, **changes):
-    return ClassificationDataset(train_args(downstream_corpus_root_dir=str(reviews.parent), **changes), tokenizer, corpus or NsmcCorpus(), "train")
+    return ClassificationDataset(
+        train_args(downstream_corpus_root_dir=str(reviews.parent), **changes),
+        tokenizer,
+        corpus or NsmcCorpus(),
+        "train",
+    )
 
 
 def test_second_time_comes_from_the_cache(train_args, mini_tokenizer, reviews, builds):
@@ -53,7 +63,11 @@ def test_changed_vocabulary_length_and_normalizer_are_noticed(train_args, review
     tokenizer = BertTokenizer.from_pretrained(resolve_model_name("nlpbook-mini"))
     load(train_args, tokenizer, reviews)
     load(train_args, tokenizer, reviews, max_seq_length=16)
-    load(train_args, BertTokenizer.from_pretrained(resolve_model_name("nlpbook-mini"), do_lower_case=True), reviews)
+    load(
+        train_args,
+        BertTokenizer.from_pretrained(resolve_model_name("nlpbook-mini"), do_lower_case=True),
+        reviews,
+    )
     tokenizer.add_tokens(["나쁘다"])
     load(train_args, tokenizer, reviews)
     assert len(builds) == 4
@@ -62,9 +76,15 @@ def test_changed_vocabulary_length_and_normalizer_are_noticed(train_args, review
 def test_changed_code_of_a_corpus_class_is_noticed(train_args, mini_tokenizer, reviews, builds):
     class Reversed(NsmcCorpus):
         def get_examples(self, data_root_path, mode):
-            return [ClassificationExample(e.text_a[::-1], None, e.label) for e in super().get_examples(data_root_path, mode)]
+            return [
+                ClassificationExample(e.text_a[::-1], None, e.label)
+                for e in super().get_examples(data_root_path, mode)
+            ]
 
-    plain, turned = load(train_args, mini_tokenizer, reviews), load(train_args, mini_tokenizer, reviews, Reversed())
+    plain, turned = (
+        load(train_args, mini_tokenizer, reviews),
+        load(train_args, mini_tokenizer, reviews, Reversed()),
+    )
     assert plain[1].input_ids != turned[1].input_ids and len(builds) == 2
 
 
@@ -93,7 +113,9 @@ def damage_bytes(folder):
     ],
     ids=["bit", "missing", "truncated", "broken_json", "wrong_json", "no_json"],
 )
-def test_cache_damaged_by_hand_is_rebuilt_with_a_warning(train_args, mini_tokenizer, reviews, builds, messages, tmp_path, damage):
+def test_cache_damaged_by_hand_is_rebuilt_with_a_warning(
+    train_args, mini_tokenizer, reviews, builds, messages, tmp_path, damage
+):
     expected = load(train_args, mini_tokenizer, reviews)[1]
     (folder,) = (path for path in (tmp_path / "cache" / "features").iterdir() if path.is_dir())
     damage(folder)
@@ -118,7 +140,9 @@ def test_full_disk_while_writing_the_cache_leaves_nothing_and_goes_on(tmp_path, 
 
     monkeypatch.setattr(features.np, "save", full)
     assert cached_columns(tmp_path / "a", lambda: {"x": np.arange(3)})["x"].tolist() == [0, 1, 2]
-    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [] and any("디스크가 가득" in text for text in messages())
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [] and any(
+        "디스크가 가득" in text for text in messages()
+    )
 
 
 def test_error_while_building_is_not_swallowed(tmp_path):

@@ -1,4 +1,5 @@
 """명령줄: 표준 출력에는 결과만, 오류는 한 문장으로."""
+
 import json
 import os
 import subprocess
@@ -17,25 +18,60 @@ NLPBOOK = Path(sys.executable).with_name("nlpbook")
 @pytest.fixture
 def command(tiny_model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return ["train", "doc-cls", "--pretrained_model_name", str(tiny_model), "--from_scratch", "--downstream_corpus_name", "nsmc", "--downstream_corpus_root_dir", sample_root(),
-            "--max_seq_length", "32", "--epochs", "1", "--seed", "7", "--downstream_model_dir", "model"]
+    return [
+        "train",
+        "doc-cls",
+        "--pretrained_model_name",
+        str(tiny_model),
+        "--from_scratch",
+        "--downstream_corpus_name",
+        "nsmc",
+        "--downstream_corpus_root_dir",
+        sample_root(),
+        "--max_seq_length",
+        "32",
+        "--epochs",
+        "1",
+        "--seed",
+        "7",
+        "--downstream_model_dir",
+        "model",
+    ]
 
 
 def test_train_then_predict(command, capsys):
     assert main(command) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert {"val_acc", "val_loss", "test_acc", "test_loss", "seconds", "samples_per_second", "model_dir", "precision"} <= result.keys()
+    assert {
+        "val_acc",
+        "val_loss",
+        "test_acc",
+        "test_loss",
+        "seconds",
+        "samples_per_second",
+        "model_dir",
+        "precision",
+    } <= result.keys()
     assert result["samples_per_second"] > 0 and result["test_examples"] == 100
     assert main(["predict", "doc-cls", "--model_dir", "model", "재밌어요", '따옴표 " 하나']) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row["text"] for row in rows] == ["재밌어요", '따옴표 " 하나'] and all(row["label"] in {"부정", "긍정"} for row in rows)
+    assert [row["text"] for row in rows] == ["재밌어요", '따옴표 " 하나'] and all(
+        row["label"] in {"부정", "긍정"} for row in rows
+    )
 
 
 def test_installed_command_reads_lines_and_writes_json_lines(command, tmp_path):
     trained = subprocess.run([NLPBOOK, *command], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert len(trained.stdout.splitlines()) == 1 and "에폭 1/1" in trained.stderr
     texts = "좋아요\n싫어요\r\n" * 600
-    done = subprocess.run([NLPBOOK, "predict", "doc-cls", "--model_dir", "model"], input=texts, capture_output=True, text=True, check=True, cwd=tmp_path)
+    done = subprocess.run(
+        [NLPBOOK, "predict", "doc-cls", "--model_dir", "model"],
+        input=texts,
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
     assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == texts.split()
 
 
@@ -43,7 +79,10 @@ def test_own_tsv_corpus_with_words_as_labels(command, tmp_path, capsys):
     folder = tmp_path / "corpora" / "mine"
     folder.mkdir(parents=True)
     for name in ("train", "val"):
-        (folder / f"{name}.tsv").write_text("label\tdocument\n" + "배송\t빨리 왔어요\n품질\t색이 달라요\n교환\t바꿔 주세요\n" * 4, encoding="utf-8")
+        (folder / f"{name}.tsv").write_text(
+            "label\tdocument\n" + "배송\t빨리 왔어요\n품질\t색이 달라요\n교환\t바꿔 주세요\n" * 4,
+            encoding="utf-8",
+        )
     changes = {"--downstream_corpus_name": "mine", "--downstream_corpus_root_dir": str(folder.parent)}
     argv = [changes.get(command[i - 1], word) for i, word in enumerate(command)]
     assert main(argv) == 0
@@ -55,10 +94,18 @@ def test_own_tsv_corpus_with_words_as_labels(command, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("argv", "what"),
     [
-        ([], "명령"), (["trian"], "trian"), (["train"], "과제"), (["train", "pair"], "모르는 과제"), (["predict", "pair", "--model_dir", "x", "글"], "모르는 과제"),
-        (["train", "doc-cls", "--learning_rate", "-1"], "learning_rate"), (["train", "doc-cls", "--no_such"], "no_such"),
-        (["train", "doc-cls", "--epochs", "셋"], "epochs"), (["train", "doc-cls", "none.json"], "설정 파일이 없습니다"),
-        (["download", "nsmcc"], "모르는 말뭉치"), (["corpora", "--all"], "모르는 옵션 --all"), (["predict", "doc-cls", "--model_dir", "none", "글"], "모델 폴더가 없습니다"),
+        ([], "명령"),
+        (["trian"], "trian"),
+        (["train"], "과제"),
+        (["train", "pair"], "모르는 과제"),
+        (["predict", "pair", "--model_dir", "x", "글"], "모르는 과제"),
+        (["train", "doc-cls", "--learning_rate", "-1"], "learning_rate"),
+        (["train", "doc-cls", "--no_such"], "no_such"),
+        (["train", "doc-cls", "--epochs", "셋"], "epochs"),
+        (["train", "doc-cls", "none.json"], "설정 파일이 없습니다"),
+        (["download", "nsmcc"], "모르는 말뭉치"),
+        (["corpora", "--all"], "모르는 옵션 --all"),
+        (["predict", "doc-cls", "--model_dir", "none", "글"], "모델 폴더가 없습니다"),
     ],
 )
 def test_wrong_command_is_one_sentence(argv, what, capsys):
@@ -68,10 +115,19 @@ def test_wrong_command_is_one_sentence(argv, what, capsys):
     assert not out and line.startswith("오류: ") and what in line and "Traceback" not in err
 
 
-@pytest.mark.parametrize(("data", "what"), [("좋아요\n\n".encode(), "표준 입력:2번째 문장이 비었습니다"), (b"\xb0\xa1\n", "표준 입력:1: UTF-8")])
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [("좋아요\n\n".encode(), "표준 입력:2번째 문장이 비었습니다"), (b"\xb0\xa1\n", "표준 입력:1: UTF-8")],
+)
 def test_bad_line_on_standard_input_is_named(command, tmp_path, data, what):
     assert main(command) == 0
-    done = subprocess.run([NLPBOOK, "predict", "doc-cls", "--model_dir", "model"], input=data, capture_output=True, check=False, cwd=tmp_path)
+    done = subprocess.run(
+        [NLPBOOK, "predict", "doc-cls", "--model_dir", "model"],
+        input=data,
+        capture_output=True,
+        check=False,
+        cwd=tmp_path,
+    )
     assert done.returncode == 2 and what in done.stderr.decode()
 
 
@@ -93,10 +149,15 @@ def test_options_json_and_profile_give_the_same_class(tmp_path, monkeypatch):
     path = tmp_path / "args.json"
     path.write_text('{"learning_rate": 1e-4, "group_by_length": false}', encoding="utf-8")
     monkeypatch.setenv("NLPBOOK_PROFILE", "book")
-    assert parse_train_arguments(recipe, [str(path)]) == parse_train_arguments(recipe, ["--learning_rate", "1e-4", "--no_group_by_length"])
+    assert parse_train_arguments(recipe, [str(path)]) == parse_train_arguments(
+        recipe, ["--learning_rate", "1e-4", "--no_group_by_length"]
+    )
     monkeypatch.setenv("NLPBOOK_PROFILE", "quick")
     quick = parse_train_arguments(recipe, [])
-    assert Path(quick.pretrained_model_name).name == "nlpbook-mini" and quick.downstream_corpus_root_dir == sample_root()
+    assert (
+        Path(quick.pretrained_model_name).name == "nlpbook-mini"
+        and quick.downstream_corpus_root_dir == sample_root()
+    )
     own = parse_train_arguments(recipe, ["--downstream_corpus_name", "nsmc"])
     assert own.downstream_corpus_root_dir == default_corpus_root() and own.epochs == 3
 
@@ -113,5 +174,7 @@ def test_notebooks_are_copied_and_never_overwritten(tmp_path, capsys):
 def test_closed_pipe_is_no_error(command, tmp_path):
     assert main(command) == 0
     shell = f"yes 좋아요 | head -5000 | {NLPBOOK} predict doc-cls --model_dir model | head -1"
-    done = subprocess.run(shell, shell=True, capture_output=True, text=True, check=False, cwd=tmp_path, env=os.environ)
+    done = subprocess.run(
+        shell, shell=True, capture_output=True, text=True, check=False, cwd=tmp_path, env=os.environ
+    )
     assert json.loads(done.stdout)["text"] == "좋아요" and "Traceback" not in done.stderr

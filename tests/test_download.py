@@ -1,4 +1,5 @@
 """내려받기: 끊기고, 잘리고, 바뀌고, 엉뚱한 것이 와도 반쪽 파일이 남지 않아야 합니다."""
+
 import contextlib
 import errno
 import hashlib
@@ -133,7 +134,12 @@ def test_stalled_server_is_left_after_the_timeout(server, tmp_path, monkeypatch)
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("altered", "공식 파일과 다릅니다"), ("html", "웹 페이지(HTML)"), ("missing", "404"), ("loop", "redirect")],
+    [
+        ("altered", "공식 파일과 다릅니다"),
+        ("html", "웹 페이지(HTML)"),
+        ("missing", "404"),
+        ("loop", "redirect"),
+    ],
 )
 def test_wrong_answer_is_refused_in_one_sentence_and_leaves_nothing(server, tmp_path, name, words):
     with pytest.raises(NlpbookError, match=words.replace("(", r"\(").replace(")", r"\)")):
@@ -183,13 +189,23 @@ def test_read_only_folder_is_one_sentence(server, tmp_path, monkeypatch):
 
 @pytest.fixture
 def demo_corpus(server, monkeypatch):
-    info = CorpusInfo("시험용", "document-classification", "1건", "CC0", "", "", (CorpusFile("official.txt", f"{server.url}/ok/file", BLOB, "book.txt"),))
+    info = CorpusInfo(
+        "시험용",
+        "document-classification",
+        "1건",
+        "CC0",
+        "",
+        "",
+        (CorpusFile("official.txt", f"{server.url}/ok/file", BLOB, "book.txt"),),
+    )
     monkeypatch.setitem(corpora.CORPORA, "demo", info)
 
 
 def test_corpus_lies_under_its_official_and_its_book_name(demo_corpus, tmp_path):
     download("demo", tmp_path)
-    assert git_blob_id(tmp_path / "demo" / "official.txt") == git_blob_id(tmp_path / "demo" / "book.txt") == BLOB
+    assert (
+        git_blob_id(tmp_path / "demo" / "official.txt") == git_blob_id(tmp_path / "demo" / "book.txt") == BLOB
+    )
 
 
 def test_nothing_is_downloaded_twice_unless_forced(demo_corpus, server, tmp_path):

@@ -1,4 +1,5 @@
 """저장소가 약속한 모습인지 봅니다: 내보내기와 정리가 흔적을 남기지 않고, 주소는 한곳에서만 정해집니다."""
+
 import ast
 import json
 import os
@@ -17,7 +18,13 @@ CHAPTERS = sorted((ROOT / "nbs" / "chapters").glob("*.ipynb"))
 
 
 def tracked():
-    done = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return [Path(name) for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
@@ -46,52 +53,81 @@ def test_export_and_clean_leave_no_diff(copy):
     for tool in ("nbdev_export", "nbdev_clean"):
         subprocess.run([bin_dir / tool], cwd=copy, check=True, capture_output=True, env=environment)
     changed = [str(path) for path in tracked() if (copy / path).read_bytes() != (ROOT / path).read_bytes()]
-    new = [str(path.relative_to(copy)) for path in (copy / "nlpbook_nbs").rglob("*.py") if not (ROOT / path.relative_to(copy)).exists()]
+    new = [
+        str(path.relative_to(copy))
+        for path in (copy / "nlpbook_nbs").rglob("*.py")
+        if not (ROOT / path.relative_to(copy)).exists()
+    ]
     assert changed == new == []
 
 
 def test_every_link_to_us_follows_settings_ini():
-    done = subprocess.run([sys.executable, ROOT / "tools" / "links.py", "--check"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools" / "links.py", "--check"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout
     for path in CHAPTERS:
         text = path.read_text(encoding="utf-8")
-        assert f"github/{settings()['user']}/{settings()['repo']}/blob" in text and "pip install -q git+" in text, path.name
+        assert (
+            f"github/{settings()['user']}/{settings()['repo']}/blob" in text and "pip install -q git+" in text
+        ), path.name
 
 
 def test_links_are_put_right_when_the_repository_moves(copy):
     ini = copy / "settings.ini"
-    ini.write_text(ini.read_text(encoding="utf-8").replace("user = nlpbook\n", "user = somebody\n"), encoding="utf-8")
+    ini.write_text(
+        ini.read_text(encoding="utf-8").replace("user = nlpbook\n", "user = somebody\n"), encoding="utf-8"
+    )
     command = [sys.executable, copy / "tools" / "links.py"]
     assert subprocess.run([*command, "--check"], capture_output=True, check=False).returncode == 1
     subprocess.run(command, capture_output=True, check=True)
     assert subprocess.run([*command, "--check"], capture_output=True, check=False).returncode == 0
     assert "github/somebody/" in (copy / "nbs" / "chapters" / CHAPTERS[0].name).read_text(encoding="utf-8")
     assert "somebody.github.io" in (copy / "_quarto.yml").read_text(encoding="utf-8")
-    assert "github.com/e9t/nsmc" in (copy / "nbs" / "foundation" / "2_corpora.ipynb").read_text(encoding="utf-8")
+    assert "github.com/e9t/nsmc" in (copy / "nbs" / "foundation" / "2_corpora.ipynb").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_is_fit_to_be_published(path):
     found = cells(path)
-    assert found[0]["cell_type"] == "raw" and re.search(r"^title: .+\ndescription: .+", "".join(found[0]["source"]), re.M)
+    assert found[0]["cell_type"] == "raw" and re.search(
+        r"^title: .+\ndescription: .+", "".join(found[0]["source"]), re.M
+    )
     assert len({cell["id"] for cell in found}) == len(found)
     for cell in found:
         source, outputs = "".join(cell["source"]), json.dumps(cell.get("outputs", []), ensure_ascii=False)
         assert '"output_type": "error"' not in outputs and '"stderr"' not in outputs, source
-        assert not re.search(r"/(home|root|tmp|work|Users)/|it/s\]|\\r", re.sub(r'"image/png": "[^"]*"', "", outputs)), outputs[:300]
-        for link in re.findall(r"\]\((?!https?:|#)([^)\s]+)\)", source if cell["cell_type"] == "markdown" else ""):
+        assert not re.search(
+            r"/(home|root|tmp|work|Users)/|it/s\]|\\r", re.sub(r'"image/png": "[^"]*"', "", outputs)
+        ), outputs[:300]
+        for link in re.findall(
+            r"\]\((?!https?:|#)([^)\s]+)\)", source if cell["cell_type"] == "markdown" else ""
+        ):
             assert (path.parent / link).exists(), link
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_chapter_has_the_shape_of_a_chapter(path):
     text = "\n".join("".join(cell["source"]) for cell in cells(path))
-    for part in ("이 장에서 배우는 것", "colab-badge.svg", "## 정리", "## 연습문제", "<summary>풀이 보기</summary>", "get_profile"):
+    for part in (
+        "이 장에서 배우는 것",
+        "colab-badge.svg",
+        "## 정리",
+        "## 연습문제",
+        "<summary>풀이 보기</summary>",
+        "get_profile",
+    ):
         assert part in text, part
     assert text.count("<details>") >= 3
     code = [cell for cell in cells(path) if cell["cell_type"] == "code"]
-    shown = [cell for cell in code if not re.search(r"#\| (export|default_exp|hide)", "".join(cell["source"]))]
-    assert any(output for cell in shown for output in cell["outputs"]), "출력이 저장되어 있지 않습니다. tools/run_notebooks.py로 실행해 저장하세요."
+    shown = [
+        cell for cell in code if not re.search(r"#\| (export|default_exp|hide)", "".join(cell["source"]))
+    ]
+    assert any(output for cell in shown for output in cell["outputs"]), (
+        "출력이 저장되어 있지 않습니다. tools/run_notebooks.py로 실행해 저장하세요."
+    )
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
@@ -101,34 +137,71 @@ def test_solutions_of_the_exercises_are_right(path, tmp_path):
     from nbclient import NotebookClient
 
     book = nbformat.read(path, 4)
-    solutions = [re.search(r"```text\n(.*?)```", cell.source, re.S)[1] for cell in book.cells if cell.cell_type == "markdown" and "풀이 보기" in cell.source]
-    blanks = [cell for cell in book.cells if cell.cell_type == "code" and "답을 " in cell.source and "여기에" in cell.source]
+    solutions = [
+        re.search(r"```text\n(.*?)```", cell.source, re.S)[1]
+        for cell in book.cells
+        if cell.cell_type == "markdown" and "풀이 보기" in cell.source
+    ]
+    blanks = [
+        cell
+        for cell in book.cells
+        if cell.cell_type == "code" and "답을 " in cell.source and "여기에" in cell.source
+    ]
     assert len(solutions) == len(blanks) >= 3
     for cell, solution in zip(blanks, solutions):
-        cell.source = solution if "import math" in solution or "math." not in solution else "import math\n" + solution
+        cell.source = (
+            solution if "import math" in solution or "math." not in solution else "import math\n" + solution
+        )
     NotebookClient(book, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    printed = "".join(output.get("text", "") for cell in book.cells if cell.cell_type == "code" for output in cell.outputs)
+    printed = "".join(
+        output.get("text", "") for cell in book.cells if cell.cell_type == "code" for output in cell.outputs
+    )
     assert printed.count("맞았습니다") == len(blanks) and "아직 답이 없습니다" not in printed
 
 
 def test_code_keeps_to_python_3_10():
-    for path in [*(ROOT / "nlpbook_nbs").glob("*.py"), *(ROOT / "tools").glob("*.py"), *(ROOT / "tests").glob("*.py"), ROOT / "setup.py"]:
+    for path in [
+        *(ROOT / "nlpbook_nbs").glob("*.py"),
+        *(ROOT / "tools").glob("*.py"),
+        *(ROOT / "tests").glob("*.py"),
+        ROOT / "setup.py",
+    ]:
         ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 10))
 
 
 def test_package_and_help_come_up_without_the_heavy_libraries():
     code = "import sys, nlpbook_nbs, nlpbook_nbs.cli as cli; cli.build_parser(); print(sorted({'torch', 'transformers', 'pytorch_lightning', 'numpy', 'nbdev', 'fastcore'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )
 
 
 def test_package_does_not_need_nbdev_at_run_time():
     for path in (ROOT / "nlpbook_nbs").glob("*.py"):
-        names = {node.module or "" for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom)}
-        names |= {alias.name for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Import) for alias in node.names}
-        assert not {name for name in names if name.split(".")[0] in {"nbdev", "fastcore", "execnb"}}, path.name
+        names = {
+            node.module or ""
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.ImportFrom)
+        }
+        names |= {
+            alias.name
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Import)
+            for alias in node.names
+        }
+        assert not {name for name in names if name.split(".")[0] in {"nbdev", "fastcore", "execnb"}}, (
+            path.name
+        )
 
 
 FLOORS = {"settings": 1, "corpora": 2, "features": 2, "training": 3, "plots": 5, "widgets": 5, "cli": 5}
+
+
+def node_is_relative(node):
+    return getattr(node, "level", 0) == 1
 
 
 def test_modules_import_downwards_only():
@@ -136,9 +209,17 @@ def test_modules_import_downwards_only():
     for path in (ROOT / "nlpbook_nbs").glob("[a-z]*.py"):
         floor = FLOORS.get(path.stem, 4)
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module:
-                other = FLOORS.get(node.module, 4)
-                assert other < floor or (other == floor == 2), f"{path.stem}({floor}층) → {node.module}({other}층)"
+            name = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+            name = (
+                name
+                if node_is_relative(node)
+                else name.removeprefix("nlpbook_nbs.")
+                if name.startswith("nlpbook_nbs.")
+                else ""
+            )
+            if name:
+                other = FLOORS.get(name, 4)
+                assert other < floor or (other == floor == 2), f"{path.stem}({floor}층) → {name}({other}층)"
 
 
 def test_sample_corpus_is_balanced_original_and_in_the_official_format():
@@ -159,12 +240,19 @@ def test_sample_corpus_is_balanced_original_and_in_the_official_format():
 
 @pytest.mark.parametrize("name", ["data", "models", "fonts"])
 def test_what_ships_says_its_licence(name):
-    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "nlpbook_nbs" / name).glob("*") if path.suffix in {".md", ".txt"} and path.is_file())
+    text = "".join(
+        path.read_text(encoding="utf-8")
+        for path in (ROOT / "nlpbook_nbs" / name).glob("*")
+        if path.suffix in {".md", ".txt"} and path.is_file()
+    )
     assert re.search(r"CC BY 4\.0|CC0|SIL OPEN FONT LICENSE|Apache", text)
 
 
 def test_no_path_of_a_machine_stands_in_the_repository():
     for path in tracked():
-        if path.suffix in {".py", ".ipynb", ".md", ".yml", ".ini", ".txt", ".toml", ".qmd"} and path.parts[0] != "tests":
+        if (
+            path.suffix in {".py", ".ipynb", ".md", ".yml", ".ini", ".txt", ".toml", ".qmd"}
+            and path.parts[0] != "tests"
+        ):
             text = re.sub(r'"image/png": "[^"]*"', "", (ROOT / path).read_text(encoding="utf-8"))
             assert not re.search(r"(?<![\w./])/(home|root|work|tmp)/", text), path

@@ -1,4 +1,5 @@
 """끊긴 학습을 이어서 하면 끊기지 않은 학습과 한 비트도 다르지 않아야 합니다."""
+
 import json
 import os
 import subprocess
@@ -18,9 +19,19 @@ KILLS = int(os.environ.get("NLPBOOK_TEST_KILLS", "20"))  # 두 시험이 절반�
 
 @pytest.mark.parametrize("book_loader", [False, True], ids=["grouped", "random_sampler"])
 def test_training_killed_at_random_moments_ends_with_the_same_weights(tmp_path, tiny_model, book_loader):
-    options = {"args": {"pretrained_model_name": str(tiny_model)}, "book_loader": book_loader, "seed": 11 + book_loader}
+    options = {
+        "args": {"pretrained_model_name": str(tiny_model)},
+        "book_loader": book_loader,
+        "seed": 11 + book_loader,
+    }
     script = Path(__file__).with_name("killed_training.py")
-    done = subprocess.run([sys.executable, script, tmp_path, str(KILLS // 2), json.dumps(options)], capture_output=True, text=True, check=False, timeout=400)
+    done = subprocess.run(
+        [sys.executable, script, tmp_path, str(KILLS // 2), json.dumps(options)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=400,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
     print(found)
@@ -65,7 +76,14 @@ def test_history_goes_on_where_it_stopped(trained):
     assert trainer.history.samples == 200
 
 
-@pytest.mark.parametrize(("changes", "what"), [({"batch_size": 16}, "배치 크기"), ({"max_seq_length": 24}, "최대 길이"), ({"group_by_length": False}, "샘플러")])
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"batch_size": 16}, "배치 크기"),
+        ({"max_seq_length": 24}, "최대 길이"),
+        ({"group_by_length": False}, "샘플러"),
+    ],
+)
 def test_resuming_under_other_conditions_is_refused_with_the_reason(trained, changes, what):
     trained()
     refused(lambda: trained(resume=True, **changes), "다릅니다", what)

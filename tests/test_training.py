@@ -1,4 +1,5 @@
 """학습: 책의 방식이 실제로 그대로 움직이는지, 점수가 정확한지, 저장한 모델이 바로 쓰이는지 봅니다."""
+
 import json
 import warnings
 from pathlib import Path
@@ -12,13 +13,26 @@ from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 
 from nlpbook_nbs import features
 from nlpbook_nbs.classification import (
-    ClassificationDataset, ClassificationDeployArguments, ClassificationExample, ClassificationFeatures, NsmcCorpus, TextClassifier,
+    ClassificationDataset,
+    ClassificationDeployArguments,
+    ClassificationExample,
+    ClassificationFeatures,
+    NsmcCorpus,
+    TextClassifier,
     load_classifier,
 )
 from nlpbook_nbs.corpora import sample_root
 from nlpbook_nbs.features import FeatureDataset, LengthGroupedSampler, TextEncoder, data_collator
 from nlpbook_nbs.settings import set_seed
-from nlpbook_nbs.training import CheapDropout, cheap_dropout, cheap_random_numbers, get_trainer, load_checkpoint, make_loader, pick_precision
+from nlpbook_nbs.training import (
+    CheapDropout,
+    cheap_dropout,
+    cheap_random_numbers,
+    get_trainer,
+    load_checkpoint,
+    make_loader,
+    pick_precision,
+)
 
 
 @pytest.fixture
@@ -26,7 +40,9 @@ def fit(train_args, mini_tokenizer):
     def run(trainer_options=None, **changes):
         args = train_args(**changes)
         set_seed(args)
-        train, val = (ClassificationDataset(args, mini_tokenizer, NsmcCorpus(), mode) for mode in ("test", "val"))
+        train, val = (
+            ClassificationDataset(args, mini_tokenizer, NsmcCorpus(), mode) for mode in ("test", "val")
+        )
         trainer, task = get_trainer(args), make_task(args)
         trainer.fit(task, make_loader(train, args, True), make_loader(val, args, False))
         return trainer, task, args
@@ -46,19 +62,33 @@ def test_learning_rate_really_decays_every_epoch(fit):
     """결함 4: 일정이 lr_scheduler라는 이름으로 전해져야 Lightning이 씁니다."""
     trainer, _, args = fit(epochs=3)
     by_epoch = {row["epoch"]: row["learning_rate"] for row in trainer.history.rows if "learning_rate" in row}
-    assert np.allclose([by_epoch[epoch] for epoch in range(3)], [args.learning_rate * 0.9**epoch for epoch in range(3)])
+    assert np.allclose(
+        [by_epoch[epoch] for epoch in range(3)], [args.learning_rate * 0.9**epoch for epoch in range(3)]
+    )
     assert np.isclose(trainer.optimizers[0].param_groups[0]["lr"], args.learning_rate * 0.9**3)
 
 
 @pytest.mark.parametrize("name", ["constant", "linear", "cosine"])
 def test_warmup_and_decay_follow_the_chosen_schedule(fit, name):
-    trainer, _, args = fit(epochs=5, lr_scheduler=name, warmup_ratio=0.2, log_every_n_steps=1, gradient_clip_val=1.0, weight_decay=0.01)
+    trainer, _, args = fit(
+        epochs=5,
+        lr_scheduler=name,
+        warmup_ratio=0.2,
+        log_every_n_steps=1,
+        gradient_clip_val=1.0,
+        weight_decay=0.01,
+    )
     rates = [row["learning_rate"] for row in trainer.history.rows if "learning_rate" in row]
-    assert len(rates) == 20 and rates[0] == 0 and np.isclose(max(rates), args.learning_rate) and np.argmax(rates) == 4
+    assert (
+        len(rates) == 20
+        and rates[0] == 0
+        and np.isclose(max(rates), args.learning_rate)
+        and np.argmax(rates) == 4
+    )
     assert (rates[-1] < 0.1 * args.learning_rate) == (name != "constant")
 
 
-BOOK = '''
+BOOK = """
 import torch
 import nlpbook_nbs as nlpbook
 from nlpbook_nbs.classification import ClassificationTrainArguments
@@ -106,13 +136,15 @@ model.eval()
 inputs = tokenizer(["재미있어요"], max_length=args.max_seq_length, padding="max_length", truncation=True)
 with torch.no_grad():
     prob = model(**{k: torch.tensor(v) for k, v in inputs.items()}).logits.softmax(dim=1)
-'''
+"""
 
 
 def test_cells_of_the_book_run_with_only_the_import_root_renamed(tmp_path, tiny_model, capsys):
     from transformers import AutoModel
 
-    AutoModel.from_config(__import__("transformers").AutoConfig.from_pretrained(tiny_model)).save_pretrained(tiny_model)
+    AutoModel.from_config(__import__("transformers").AutoConfig.from_pretrained(tiny_model)).save_pretrained(
+        tiny_model
+    )
     space = {"MODEL": str(tiny_model), "ROOT": sample_root(), "FOLDER": str(tmp_path / "model")}
     with pytest.warns(FutureWarning, match="train_dataloader는 옛 이름"):
         exec(BOOK, space)  # noqa: S102 - 책의 셀을 그대로 실행해 보는 시험입니다.
@@ -155,12 +187,18 @@ def test_same_seed_gives_the_same_weights(fit, tmp_path):
 def test_validation_scores_count_every_example_once(fit, reviews):
     """결함 8: 100건을 32건씩 나누면 마지막 배치는 4건뿐입니다."""
     trainer, _, args = fit(precision="fp32")
-    classifier = load_classifier(ClassificationDeployArguments(downstream_model_dir=args.downstream_model_dir))
-    labels = np.array([int(row.label) for row in NsmcCorpus().get_examples(Path(sample_root(), "nsmc"), "val")])
+    classifier = load_classifier(
+        ClassificationDeployArguments(downstream_model_dir=args.downstream_model_dir)
+    )
+    labels = np.array(
+        [int(row.label) for row in NsmcCorpus().get_examples(Path(sample_root(), "nsmc"), "val")]
+    )
     probabilities = classifier.probabilities(reviews).astype(np.float64)
     assert len(labels) % args.batch_size
     assert np.isclose(trainer.callback_metrics["val_acc"], (probabilities.argmax(1) == labels).mean())
-    assert np.isclose(trainer.callback_metrics["val_loss"], -np.log(probabilities[np.arange(100), labels]).mean(), atol=1e-5)
+    assert np.isclose(
+        trainer.callback_metrics["val_loss"], -np.log(probabilities[np.arange(100), labels]).mean(), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("monitor", ["min val_loss", "max val_acc"])
@@ -183,12 +221,21 @@ def test_odd_names_in_the_checkpoint_folder_do_not_matter(fit):
     _, _, args = fit()
     folder = Path(args.downstream_model_dir, "checkpoints")
     (folder / "epoch=zz-val_loss=not_a_number.ckpt").write_bytes(b"x")
-    assert Path(ClassificationDeployArguments(downstream_model_dir=args.downstream_model_dir).downstream_model_checkpoint_fpath).parent == folder
+    assert (
+        Path(
+            ClassificationDeployArguments(
+                downstream_model_dir=args.downstream_model_dir
+            ).downstream_model_checkpoint_fpath
+        ).parent
+        == folder
+    )
 
 
 def test_without_top_k_the_last_model_is_kept(fit):
     _, task, args = fit(save_top_k=0, epochs=2)
-    saved = load_classifier(ClassificationDeployArguments(downstream_model_dir=args.downstream_model_dir)).model.state_dict()
+    saved = load_classifier(
+        ClassificationDeployArguments(downstream_model_dir=args.downstream_model_dir)
+    ).model.state_dict()
     assert all(torch.equal(task.model.state_dict()[name], saved[name]) for name in saved)
 
 
@@ -203,7 +250,11 @@ def test_saved_folder_is_a_plain_hugging_face_model(fit, reviews):
     folder = Path(args.downstream_model_dir)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     assert config["id2label"] == {"0": "부정", "1": "긍정"} and "nlpbook" not in json.dumps(config)
-    assert (folder / "model.safetensors").exists() and not list(folder.glob("*.bin")) and not list(folder.glob("*.part"))
+    assert (
+        (folder / "model.safetensors").exists()
+        and not list(folder.glob("*.bin"))
+        and not list(folder.glob("*.part"))
+    )
     found = pipeline("text-classification", model=str(folder), device="cpu")(reviews[:8])
     ours = load_classifier(ClassificationDeployArguments(downstream_model_dir=str(folder)))(reviews[:8])
     assert [row["label"] for row in found] == [row["label"] for row in ours]
@@ -216,7 +267,9 @@ def test_saved_folder_is_a_plain_hugging_face_model(fit, reviews):
 def fixed_and_trimmed(tokenizer, texts, length=128):
     columns = TextEncoder(tokenizer, length)(texts)
     columns["label"] = np.ones(len(texts), np.int64)
-    return [FeatureDataset(columns, ClassificationFeatures, tokenizer, length, fixed) for fixed in (True, False)]
+    return [
+        FeatureDataset(columns, ClassificationFeatures, tokenizer, length, fixed) for fixed in (True, False)
+    ]
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
@@ -226,12 +279,22 @@ def test_trimming_does_not_change_a_prediction(mini_tokenizer, reviews, side, mo
 
     monkeypatch.setattr(mini_tokenizer, "padding_side", "right")
     set_seed(7)
-    model = BertForSequenceClassification(BertConfig(vocab_size=len(mini_tokenizer), hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128)).eval()
+    model = BertForSequenceClassification(
+        BertConfig(
+            vocab_size=len(mini_tokenizer),
+            hidden_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=128,
+        )
+    ).eval()
     fixed, trimmed = fixed_and_trimmed(mini_tokenizer, reviews)
     with torch.inference_mode():
         whole = model(**data_collator(fixed.__getitems__(range(100)))).logits
         parts = torch.zeros_like(whole)
-        for indices in DataLoader(range(100), batch_size=7, sampler=LengthGroupedSampler(trimmed, 7, shuffle=side == "left")):
+        for indices in DataLoader(
+            range(100), batch_size=7, sampler=LengthGroupedSampler(trimmed, 7, shuffle=side == "left")
+        ):
             batch = data_collator(trimmed.__getitems__(indices.numpy()))
             assert 0 <= batch["input_ids"].shape[1] - trimmed.lengths[indices.numpy()].max() < 8
             parts[indices] = model(**batch).logits
@@ -242,9 +305,14 @@ def test_trimming_does_not_change_a_prediction(mini_tokenizer, reviews, side, mo
 def test_features_of_a_users_own_dataset_are_trimmed_too(mini_tokenizer, reviews, side, monkeypatch):
     monkeypatch.setattr(mini_tokenizer, "padding_side", side)
     expected = mini_tokenizer(reviews[:5], padding=True, pad_to_multiple_of=8, return_tensors="pt")
-    padded = [ClassificationFeatures(**mini_tokenizer(text, padding="max_length", max_length=128), label=1) for text in reviews[:5]]
+    padded = [
+        ClassificationFeatures(**mini_tokenizer(text, padding="max_length", max_length=128), label=1)
+        for text in reviews[:5]
+    ]
     batch = data_collator(padded)
-    assert all(torch.equal(batch[name], expected[name]) for name in ("input_ids", "attention_mask", "token_type_ids"))
+    assert all(
+        torch.equal(batch[name], expected[name]) for name in ("input_ids", "attention_mask", "token_type_ids")
+    )
     assert batch["labels"].tolist() == [1] * 5
     fast = data_collator(fixed_and_trimmed(mini_tokenizer, reviews[:5])[1].__getitems__(range(5)))
     assert all(torch.equal(fast[name], expected[name]) for name in expected)
@@ -252,7 +320,10 @@ def test_features_of_a_users_own_dataset_are_trimmed_too(mini_tokenizer, reviews
 
 def test_book_loader_is_trimmed(train_args, mini_tokenizer):
     data = ClassificationDataset(train_args(max_seq_length=64), mini_tokenizer, NsmcCorpus(), "train")
-    widths = {batch["input_ids"].shape[1] for batch in DataLoader(data, batch_size=8, sampler=RandomSampler(data), collate_fn=data_collator)}
+    widths = {
+        batch["input_ids"].shape[1]
+        for batch in DataLoader(data, batch_size=8, sampler=RandomSampler(data), collate_fn=data_collator)
+    }
     assert len(widths) > 1 and len(data[0].input_ids) == 64
 
 
@@ -278,7 +349,19 @@ def test_pairs_fit_a_model_without_token_types(train_args, mini_tokenizer):
     args = train_args()
     data = ClassificationDataset(args, mini_tokenizer, Pairs(), "train")
     assert sum(data[0].token_type_ids) > 0
-    model = RobertaForSequenceClassification(RobertaConfig(vocab_size=len(mini_tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, type_vocab_size=1, pad_token_id=0, bos_token_id=2, eos_token_id=3))
+    model = RobertaForSequenceClassification(
+        RobertaConfig(
+            vocab_size=len(mini_tokenizer),
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=16,
+            type_vocab_size=1,
+            pad_token_id=0,
+            bos_token_id=2,
+            eos_token_id=3,
+        )
+    )
     from nlpbook_nbs.classification import ClassificationTask
 
     loader = make_loader(data, args, False)
@@ -290,9 +373,16 @@ def test_pairs_fit_a_model_without_token_types(train_args, mini_tokenizer):
 
 @pytest.mark.parametrize(("count", "size"), [(1, 4), (3, 4), (100, 7), (101, 10)])
 def test_grouping_gives_every_example_once(count, size):
-    data = type("Data", (), {"lengths": np.random.default_rng(7).integers(2, 128, count), "__len__": lambda self: count})()
+    data = type(
+        "Data",
+        (),
+        {"lengths": np.random.default_rng(7).integers(2, 128, count), "__len__": lambda self: count},
+    )()
     assert sorted(LengthGroupedSampler(data, size)) == list(range(count))
-    assert list(LengthGroupedSampler(data, size, shuffle=False)) == np.argsort(-data.lengths, kind="stable").tolist()
+    assert (
+        list(LengthGroupedSampler(data, size, shuffle=False))
+        == np.argsort(-data.lengths, kind="stable").tolist()
+    )
 
 
 def test_grouping_wastes_little_and_follows_the_seed(train_args, mini_tokenizer):
@@ -310,7 +400,9 @@ def test_grouping_wastes_little_and_follows_the_seed(train_args, mini_tokenizer)
 
 
 def test_processes_share_one_grouped_batch_evenly(monkeypatch):
-    data = type("Data", (), {"lengths": np.random.default_rng(7).integers(2, 128, 103), "__len__": lambda self: 103})()
+    data = type(
+        "Data", (), {"lengths": np.random.default_rng(7).integers(2, 128, 103), "__len__": lambda self: 103}
+    )()
     shards = []
     monkeypatch.setattr(torch.distributed, "broadcast", lambda seed, src: seed.fill_(5))
     monkeypatch.setattr(torch.distributed, "get_backend", lambda: "gloo")
@@ -329,9 +421,16 @@ def test_processes_share_one_grouped_batch_evenly(monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "device", "bf16", "expected"),
     [
-        ({}, "cpu", True, "bf16-mixed"), ({}, "cpu", False, "32-true"), ({"precision": "fp32"}, "cpu", True, "32-true"), ({"fp16": True}, "cpu", False, "32-true"),
-        ({}, "cuda", True, "bf16-mixed"), ({}, "cuda", False, "16-mixed"), ({"fp16": True}, "cuda", True, "16-mixed"), ({"precision": "bf16"}, "cuda", False, "bf16-mixed"),
-        ({}, "mps", True, "32-true"), ({}, "tpu", True, "32-true"),
+        ({}, "cpu", True, "bf16-mixed"),
+        ({}, "cpu", False, "32-true"),
+        ({"precision": "fp32"}, "cpu", True, "32-true"),
+        ({"fp16": True}, "cpu", False, "32-true"),
+        ({}, "cuda", True, "bf16-mixed"),
+        ({}, "cuda", False, "16-mixed"),
+        ({"fp16": True}, "cuda", True, "16-mixed"),
+        ({"precision": "bf16"}, "cuda", False, "bf16-mixed"),
+        ({}, "mps", True, "32-true"),
+        ({}, "tpu", True, "32-true"),
     ],
 )
 def test_precision_follows_the_hardware(train_args, monkeypatch, changes, device, bf16, expected):
@@ -347,7 +446,9 @@ def test_cheap_dropout_has_the_statistics_of_dropout(p, shape):
     x = torch.ones(shape, requires_grad=True)
     y = cheap_dropout(x, p)
     y.sum().backward()
-    assert torch.equal(x.grad, y.detach()) and torch.all((y == 0) | torch.isclose(y, torch.tensor(1 / (1 - p)), rtol=1e-3))
+    assert torch.equal(x.grad, y.detach()) and torch.all(
+        (y == 0) | torch.isclose(y, torch.tensor(1 / (1 - p)), rtol=1e-3)
+    )
     if len(shape) == 2:
         assert abs((y == 0).float().mean() - p) < 2e-3 and abs(y.mean() - 1) < 1e-2
 
@@ -355,14 +456,24 @@ def test_cheap_dropout_has_the_statistics_of_dropout(p, shape):
 def test_model_is_itself_again_after_training(fit):
     _, task, _ = fit()
     kinds = {type(module) for module in task.model.modules()}
-    assert CheapDropout not in kinds and nn.Dropout in kinds and task.model.config._attn_implementation == "sdpa"
+    assert (
+        CheapDropout not in kinds and nn.Dropout in kinds and task.model.config._attn_implementation == "sdpa"
+    )
 
 
 def test_cheap_attention_computes_what_the_library_computes(mini_tokenizer, reviews):
     from transformers import BertConfig, BertForSequenceClassification
 
     set_seed(7)
-    model = BertForSequenceClassification(BertConfig(vocab_size=len(mini_tokenizer), hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128)).eval()
+    model = BertForSequenceClassification(
+        BertConfig(
+            vocab_size=len(mini_tokenizer),
+            hidden_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=128,
+        )
+    ).eval()
     batch = mini_tokenizer(reviews[:16], padding=True, return_tensors="pt")
     with torch.inference_mode():
         expected = model(**batch).logits
@@ -376,7 +487,9 @@ def test_cheap_attention_computes_what_the_library_computes(mini_tokenizer, revi
 
 def test_predictions_come_in_the_order_asked(fit, reviews):
     _, _, args = fit()
-    classifier = load_classifier(ClassificationDeployArguments(downstream_model_dir=args.downstream_model_dir))
+    classifier = load_classifier(
+        ClassificationDeployArguments(downstream_model_dir=args.downstream_model_dir)
+    )
     together = classifier.probabilities(reviews)
     alone = np.concatenate([classifier.probabilities([text]) for text in reviews])
     assert np.allclose(together, alone, atol=1e-5) and np.allclose(together.sum(axis=1), 1, atol=1e-5)
@@ -387,7 +500,9 @@ def test_concurrent_predictions_equal_those_one_by_one(fit, reviews):
     from concurrent.futures import ThreadPoolExecutor
 
     _, _, args = fit()
-    classifier = load_classifier(ClassificationDeployArguments(downstream_model_dir=args.downstream_model_dir))
+    classifier = load_classifier(
+        ClassificationDeployArguments(downstream_model_dir=args.downstream_model_dir)
+    )
     expected = [classifier(text) for text in reviews]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(classifier, reviews)) == expected
@@ -403,4 +518,6 @@ def test_no_warning_reaches_a_learner(fit):
 def test_sequential_sampler_is_used_if_grouping_is_off(train_args, mini_tokenizer):
     args = train_args(group_by_length=False)
     data = ClassificationDataset(args, mini_tokenizer, NsmcCorpus(), "val")
-    assert isinstance(make_loader(data, args, False).sampler, SequentialSampler) and isinstance(make_loader(data, args, True).sampler, RandomSampler)
+    assert isinstance(make_loader(data, args, False).sampler, SequentialSampler) and isinstance(
+        make_loader(data, args, True).sampler, RandomSampler
+    )

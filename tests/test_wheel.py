@@ -1,4 +1,5 @@
 """배운 사람이 받는 것은 저장소가 아니라 휠입니다. 휠만 설치한 빈 환경에서, 인터넷 없이, 노트북만 든 폴더에서 1장과 2장을 돌립니다."""
+
 import os
 import subprocess
 import sys
@@ -36,13 +37,23 @@ def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     subprocess.run(["git", "clone", "-q", ROOT, source], check=True)
-    subprocess.run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, source], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, source],
+        check=True,
+        capture_output=True,
+    )
     return next(folder.glob("*.whl"))
 
 
 def test_wheel_holds_the_data_the_model_the_font_and_the_chapters(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    for name in ("data/nsmc/ratings_train.txt", "models/nlpbook-mini/config.json", "fonts/NanumSquareR.ttf", "fonts/OFL.txt", "notebooks/chapters/1_pipeline.ipynb"):
+    for name in (
+        "data/nsmc/ratings_train.txt",
+        "models/nlpbook-mini/config.json",
+        "fonts/NanumSquareR.ttf",
+        "fonts/OFL.txt",
+        "notebooks/chapters/1_pipeline.ipynb",
+    ):
         assert f"nlpbook_nbs/{name}" in names, name
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert wheel.stat().st_size < 20_000_000
@@ -53,7 +64,14 @@ def test_chapters_run_from_the_wheel_alone_without_network(wheel, tmp_path):
     env_dir = tmp_path / "env"
     venv.create(env_dir, with_pip=False)
     python = env_dir / "bin" / "python"
-    site = Path(subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], capture_output=True, text=True, check=True).stdout.strip())
+    site = Path(
+        subprocess.run(
+            [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    )
     zipfile.ZipFile(wheel).extractall(site)
     (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
     (site / "sitecustomize.py").write_text(NO_NETWORK)
@@ -61,10 +79,23 @@ def test_chapters_run_from_the_wheel_alone_without_network(wheel, tmp_path):
     books.mkdir()
     for path in (site / "nlpbook_nbs" / "notebooks" / "chapters").glob("[12]_*.ipynb"):
         (books / path.name).write_bytes(path.read_bytes())
-    environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "NLPBOOK_PROFILE", "HF_HUB_OFFLINE", "VIRTUAL_ENV"}}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {"PYTHONPATH", "NLPBOOK_PROFILE", "HF_HUB_OFFLINE", "VIRTUAL_ENV"}
+    }
     names = sorted(path.name for path in books.iterdir())
-    done = subprocess.run([python, "-c", RUN, *names], cwd=books, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [python, "-c", RUN, *names], cwd=books, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.split() == [word for name in names for word in (name, "ok")]
-    help_text = subprocess.run([python, "-c", "from nlpbook_nbs.cli import main; main()", "--help"], cwd=books, env=environment, capture_output=True, text=True, check=True).stdout
+    help_text = subprocess.run(
+        [python, "-c", "from nlpbook_nbs.cli import main; main()", "--help"],
+        cwd=books,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     assert "nlpbook" in help_text

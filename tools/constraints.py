@@ -1,4 +1,5 @@
 """settings.ini의 의존성을 최신 판으로 풀어 constraints.txt를 새로 씁니다. `pip install uv`가 필요합니다."""
+
 import datetime
 import subprocess
 import sys
@@ -18,11 +19,26 @@ def main():
     parser = ConfigParser(delimiters=["="])
     parser.read(ROOT / "settings.ini", encoding="utf-8")
     wanted = [name for group in GROUPS for name in parser["DEFAULT"][group].split()] + list(PINS)
-    command = ["uv", "pip", "compile", "--universal", "--python-version", parser["DEFAULT"]["min_python"], "--no-header", "--no-annotate", "--quiet", "-"]
+    command = [
+        "uv",
+        "pip",
+        "compile",
+        "--universal",
+        "--python-version",
+        parser["DEFAULT"]["min_python"],
+        "--no-header",
+        "--no-annotate",
+        "--quiet",
+        "-",
+    ]
     found = subprocess.run(command, input="\n".join(wanted), capture_output=True, text=True, check=False)
     if found.returncode:
         sys.exit(found.stderr)
-    lines = [line for line in found.stdout.splitlines() if not line.startswith(PLATFORM_PARTS) and "emscripten'" not in line.replace("!= 'emscripten'", "")]
+    lines = [
+        line
+        for line in found.stdout.splitlines()
+        if not line.startswith(PLATFORM_PARTS) and "emscripten'" not in line.replace("!= 'emscripten'", "")
+    ]
     head = f"# 함께 시험한 판의 목록 ({datetime.date.today()}). tools/constraints.py가 씁니다. 손으로 고치지 마세요.\n"
     (ROOT / "constraints.txt").write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
 

@@ -2,6 +2,7 @@
 
 진행 막대와 표준 오류는 지우고, 그림과 글만 남깁니다. 실행은 임시 폴더에서 하므로 저장소에 모델이 남지 않습니다.
 """
+
 import os
 import sys
 import tempfile
@@ -34,7 +35,9 @@ def merged(outputs):
 def run(path):
     book = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
-        NotebookClient(book, timeout=600, kernel_name="python3", resources={"metadata": {"path": folder}}).execute()
+        NotebookClient(
+            book, timeout=600, kernel_name="python3", resources={"metadata": {"path": folder}}
+        ).execute()
     for cell in book.cells:
         if cell.cell_type == "code":
             cell.execution_count = None
