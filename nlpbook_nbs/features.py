@@ -378,7 +378,7 @@ class FeatureRows(Sequence):
         return self.dataset[int(self.indices[place])]
 
     def to_batch(self):
-        """`(batch, seq)` 텐서 셋과 `(batch,)` 텐서들의 사전. `seq`는 이 배치에서 가장 긴 글의 길이를 8의 배수로 올린 값입니다."""
+        """`(batch, seq)` 텐서 셋과 `(batch,)` 텐서들의 사전. `seq`는 이 배치에서 가장 긴 글의 길이를 4의 배수로 올린 값입니다."""
         data, indices = self.dataset, self.indices
         longest = int((data.columns["offsets"][indices + 1] - data.columns["offsets"][indices]).max())
         width = data.max_seq_length if data.fixed_length else batch_width(longest, data.max_seq_length)
@@ -389,11 +389,11 @@ class FeatureRows(Sequence):
 
 
 def batch_width(longest, max_seq_length):
-    """가장 긴 글이 `longest`토큰인 배치의 가로 길이: 8의 배수로 올리되 `max_seq_length`를 넘지 않습니다.
+    """가장 긴 글이 `longest`토큰인 배치의 가로 길이: 4의 배수로 올리되 `max_seq_length`를 넘지 않습니다.
 
-    모양의 가짓수가 줄어 CPU의 계산 라이브러리가 모양마다 만드는 코드와 메모리가 늘어나지 않고, GPU의 텐서 코어도 8의 배수일 때 빠릅니다.
+    모양의 가짓수가 줄어들어, CPU의 행렬 곱 라이브러리가 모양마다 만들어 두는 코드와 메모리가 적게 듭니다.
     """
-    return min(-(-longest // 8) * 8, max_seq_length)
+    return min(-(-longest // 4) * 4, max_seq_length)
 
 
 _BATCH_NAMES = {"label": "labels", "label_ids": "labels"}
@@ -407,7 +407,7 @@ def on_tpu():
 def data_collator(features):
     """특징 `batch`개를 텐서 사전으로 묶습니다. 토큰 열은 `(batch, seq)`, `label`은 `labels (batch,)`가 됩니다.
 
-    `seq`는 배치에서 가장 긴 글의 길이를 8의 배수로 올린 값입니다(TPU에서는 자르지 않습니다). 길이가 서로 다른 특징이 섞이면 `NlpbookError`를 냅니다.
+    `seq`는 배치에서 가장 긴 글의 길이를 4의 배수로 올린 값입니다(TPU에서는 자르지 않습니다). 길이가 서로 다른 특징이 섞이면 `NlpbookError`를 냅니다.
     """
     if isinstance(features, FeatureRows):
         return features.to_batch()

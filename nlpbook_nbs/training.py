@@ -10,6 +10,11 @@ __all__ = ['BOOK_GAMMA', 'CHECKPOINTS', 'LAST', 'Task', 'model_inputs', 'drain',
 # %% ../nbs/foundation/3_training.ipynb #6e7c8424
 import json
 import os
+
+# 길이가 제각각인 배치를 CPU에서 학습하면 행렬 곱 라이브러리(oneDNN)가 모양마다 코드를 만들어 둡니다.
+# 그 수를 제한해 메모리가 늘지 않게 합니다.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
+
 import random
 import shutil
 import signal
