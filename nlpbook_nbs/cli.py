@@ -15,7 +15,14 @@ import sys
 from itertools import islice
 from pathlib import Path
 
-from .settings import PACKAGE_DIR, NlpbookError, default_corpus_root, get_profile, set_logger
+from nlpbook_nbs.settings import (
+    PACKAGE_DIR,
+    NlpbookError,
+    default_corpus_root,
+    get_profile,
+    is_main_process,
+    set_logger,
+)
 
 TASKS = {
     "doc-cls": "nlpbook_nbs.classification",
@@ -81,7 +88,8 @@ def _train(options, rest):
         args = parse_train_arguments(recipe, options.options, f"nlpbook train {options.task}")
         set_logger(args)
         result = recipe.train(args)
-    print(json.dumps(result, ensure_ascii=False))
+    if is_main_process():
+        print(json.dumps(result, ensure_ascii=False))
 
 
 def _chunks(lines, size):

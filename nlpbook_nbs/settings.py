@@ -5,8 +5,8 @@ __all__ = ['PACKAGE_DIR', 'EMBEDDED_MODELS', 'WEIGHT_FILES', 'MODEL_RECORD', 'se
            'cache_dir', 'on_colab', 'default_corpus_root', 'Profile', 'hub_is_reachable', 'tpu_is_available',
            'accelerator_name', 'get_profile', 'resolve_model_name', 'has_weights', 'read_model_config',
            'usable_positions', 'check_max_seq_length', 'TrainArguments', 'parse_monitor', 'read_model_record',
-           'check_model_task', 'DeployArguments', 'set_seed', 'in_notebook', 'set_logger', 'load_arguments',
-           'read_json_arguments']
+           'check_model_task', 'DeployArguments', 'set_seed', 'is_main_process', 'in_notebook', 'set_logger',
+           'load_arguments', 'read_json_arguments']
 
 # %% ../nbs/foundation/1_settings.ipynb #283463a3
 import importlib.util
@@ -428,6 +428,12 @@ class _Console(logging.StreamHandler):
         super().emit(record)
 
 
+def is_main_process():
+    """여러 프로세스로 학습할 때 대표(0번) 프로세스이면 `True`. 혼자이면 늘 `True`입니다."""
+    rank = os.environ.get("RANK") or os.environ.get("LOCAL_RANK", "0")
+    return rank == "0" and os.environ.get("NODE_RANK", "0") == "0"
+
+
 def in_notebook():
     """주피터나 코랩의 커널 안이면 `True`."""
     shell = sys.modules.get("IPython") and sys.modules["IPython"].get_ipython()
@@ -441,7 +447,7 @@ def set_logger(args=None, level=logging.INFO):
         handler.setFormatter(logging.Formatter("[nlpbook] %(message)s"))
         logger.addHandler(handler)
         logger.propagate = False
-    logger.setLevel(level)
+    logger.setLevel(level if is_main_process() else logging.WARNING)
     for name in ("pytorch_lightning", "lightning_fabric", "torch", "httpx", "fsspec"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("transformers").setLevel(logging.ERROR)

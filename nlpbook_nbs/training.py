@@ -755,6 +755,7 @@ def get_trainer(args, return_trainer_only=True):
         ".*does not have many workers.*",
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*LeafSpec.*",
+        ".*sync_dist=True.*",  # 지표는 torchmetrics가 이미 합쳐 둔 값입니다.
     ):
         warnings.filterwarnings("ignore", message=message)
     accelerator, devices = _pick_accelerator(args)

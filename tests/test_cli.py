@@ -178,3 +178,14 @@ def test_closed_pipe_is_no_error(command, tmp_path):
         shell, shell=True, capture_output=True, text=True, check=False, cwd=tmp_path, env=os.environ
     )
     assert json.loads(done.stdout)["text"] == "좋아요" and "Traceback" not in done.stderr
+
+
+def test_two_processes_share_one_training_and_print_one_result(command, tmp_path):
+    options = ["--accelerator", "cpu", "--devices", "2", "--strategy", "ddp", "--no_group_by_length"]
+    done = subprocess.run(
+        [NLPBOOK, *command, *options], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=120
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(done.stdout.splitlines()) == 1 and done.stderr.count("에폭 1/1") == 1
+    result = json.loads(done.stdout)
+    assert result["steps"] == 7  # 400건을 두 프로세스가 32건씩 나누어 읽습니다.
