@@ -2,10 +2,12 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'fast_backend', 'TextEncoder', 'check_tokenizer', 'warn_about_unknown', 'tokenizer_fingerprint',
-           'corpus_fingerprint', 'cached_columns', 'text_columns', 'FeatureDataset', 'FeatureRows', 'batch_width',
-           'on_tpu', 'data_collator', 'trim', 'LengthGroupedSampler']
+           'corpus_fingerprint', 'file_digest', 'digest_of', 'ColumnWriter', 'cached_columns', 'streamed_columns',
+           'text_columns', 'FeatureDataset', 'FeatureRows', 'batch_width', 'on_tpu', 'data_collator', 'trim',
+           'LengthGroupedSampler']
 
 # %% ../nbs/foundation/2_features.ipynb #adc74df7
+import atexit
 import hashlib
 import itertools
 import json
@@ -128,10 +130,10 @@ def tokenizer_fingerprint(tokenizer):
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
         state = backend.to_str()
-        return _digest(state[state.index('"added_tokens"') :].encode())
+        return digest_of(state[state.index('"added_tokens"') :].encode())
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
-        return _digest(*(path.name.encode() + path.read_bytes() for path in sorted(Path(folder).iterdir())))
+        return digest_of(*(path.name.encode() + path.read_bytes() for path in sorted(Path(folder).iterdir())))
 
 
 def corpus_fingerprint(corpus, data_root_path, mode, examples):
@@ -149,22 +151,28 @@ def corpus_fingerprint(corpus, data_root_path, mode, examples):
     ]
     if owner["get_files"] is not None and owner["get_files"] is owner["get_examples"]:
         for path in corpus.get_files(data_root_path, mode):
-            parts.append(_file_bytes(path))
+            parts.append(file_digest(path).encode())
     else:
         parts += (repr((e.text_a, e.text_b, e.label)).encode() for e in examples())
-    return _digest(*parts)
+    return digest_of(*parts)
 
 
-def _file_bytes(path):
+def file_digest(path):
+    """파일 내용의 sha1 (16진수 40자). 큰 파일도 조금씩 읽습니다."""
+    digest = hashlib.sha1(usedforsecurity=False)
     try:
-        return Path(path).read_bytes()
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
     except OSError as error:
         raise NlpbookError(
             f"{path}: 말뭉치 파일을 읽지 못했습니다({error.strerror}). nlpbook download로 받거나 폴더를 확인하세요."
         ) from None
+    return digest.hexdigest()
 
 
-def _digest(*parts):
+def digest_of(*parts):
+    """바이트 열 여럿의 지문 (16진수 32자). 나누는 자리가 다르면 지문도 다릅니다."""
     digest = hashlib.sha1(usedforsecurity=False)
     for part in parts:
         digest.update(b"%d:" % len(part))
@@ -176,13 +184,54 @@ class _Damaged(Exception):
     pass
 
 
+class ColumnWriter:
+    """열 하나를 조금씩 이어 쓰는 `.npy` 파일. 메모리에는 방금 쓴 만큼만 둡니다. `with`로 씁니다."""
+
+    def __init__(self, path, dtype):
+        self.dtype, self.count = np.dtype(dtype), 0
+        self.file = open(path, "wb")
+        self._write_header()
+
+    def _write_header(self):
+        # NumPy는 첫 축이 길어져도 머리말의 길이가 그대로이도록 자리를 남겨 둡니다(numpy.lib.format).
+        np.lib.format.write_array_header_1_0(
+            self.file,
+            {
+                "descr": np.lib.format.dtype_to_descr(self.dtype),
+                "fortran_order": False,
+                "shape": (self.count,),
+            },
+        )
+
+    def append(self, values):
+        values = np.ascontiguousarray(values, self.dtype)
+        self.file.write(values.data)
+        self.count += len(values)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.seek(0)
+        self._write_header()
+        self.file.close()
+
+
+def _crc32(path):
+    value = 0
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            value = zlib.crc32(block, value)
+    return value
+
+
 def _read_columns(folder):
     try:
         record = json.loads((folder / "columns.json").read_text(encoding="utf-8"))
         columns = {}
         for name, expected in record["columns"].items():
             path = folder / f"{name}.npy"
-            if path.stat().st_size != expected["bytes"] or zlib.crc32(path.read_bytes()) != expected["crc32"]:
+            if path.stat().st_size != expected["bytes"] or _crc32(path) != expected["crc32"]:
                 raise _Damaged
             columns[name] = np.load(path, mmap_mode="r", allow_pickle=False)
         return columns
@@ -199,15 +248,14 @@ def _try_to_read(folder, warn=False):
         return None
 
 
-def _write_columns(folder, columns):
+def _write_columns(folder, write):
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=folder.name + ".", suffix=".part", dir=folder.parent))
     try:
-        record = {}
-        for name, column in columns.items():
-            path = aside / f"{name}.npy"
-            np.save(path, column, allow_pickle=False)
-            record[name] = {"bytes": path.stat().st_size, "crc32": zlib.crc32(path.read_bytes())}
+        write(aside)
+        record = {
+            path.stem: {"bytes": path.stat().st_size, "crc32": _crc32(path)} for path in aside.glob("*.npy")
+        }
         (aside / "columns.json").write_text(
             json.dumps({"format": FORMAT, "columns": record}), encoding="utf-8"
         )
@@ -224,7 +272,29 @@ def cached_columns(folder, build, overwrite=False):
 
     `build()`는 `{이름: ndarray}`를 돌려주어야 합니다. 저장할 수 없으면 경고하고 만든 것을 그대로 돌려줍니다.
     """
-    folder = Path(folder)
+    built = []
+
+    def write(aside):
+        built.append(build())
+        for name, column in built[0].items():
+            np.save(aside / f"{name}.npy", column, allow_pickle=False)
+
+    return _cached(Path(folder), write, lambda: built[0] if built else build(), overwrite)
+
+
+def streamed_columns(folder, write, overwrite=False):
+    """메모리에 다 담을 수 없는 열을 위한 `cached_columns`. `write(옆 폴더)`가 `ColumnWriter`로 `<이름>.npy`를 씁니다."""
+
+    def without_cache():
+        aside = Path(tempfile.mkdtemp(prefix="nlpbook-"))
+        atexit.register(shutil.rmtree, aside, ignore_errors=True)
+        write(aside)
+        return {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in aside.glob("*.npy")}
+
+    return _cached(Path(folder), write, without_cache, overwrite)
+
+
+def _cached(folder, write, without_cache, overwrite):
     columns = None if overwrite else _try_to_read(folder)
     if columns is not None:
         return columns
@@ -237,15 +307,14 @@ def cached_columns(folder, build, overwrite=False):
                         folder, warn=True
                     )  # 기다리는 동안 다른 프로세스가 만들었을 수 있습니다.
                 if columns is None:
-                    columns = build()
-                    _write_columns(folder, columns)
+                    _write_columns(folder, write)
                     columns = _read_columns(folder)
                 return columns
     except NlpbookError as error:
         if not isinstance(error.__cause__, OSError):
             raise
         logger.warning("%s 이번에는 캐시 없이 계속합니다.", error)
-        return build() if columns is None else columns
+        return without_cache() if columns is None else columns
 
 # %% ../nbs/foundation/2_features.ipynb #ce64f00a
 def text_columns(args, tokenizer, corpus, mode):
@@ -281,7 +350,7 @@ def text_columns(args, tokenizer, corpus, mode):
         return columns
 
     source = corpus_fingerprint(corpus, data_root_path, mode, examples)
-    key = _digest(
+    key = digest_of(
         *(
             str(part).encode()
             for part in (FORMAT, source, args.max_seq_length, tokenizer_fingerprint(tokenizer))

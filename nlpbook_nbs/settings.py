@@ -4,7 +4,7 @@
 __all__ = ['PACKAGE_DIR', 'EMBEDDED_MODELS', 'WEIGHT_FILES', 'MODEL_RECORD', 'seed_setting', 'logger', 'NlpbookError',
            'cache_dir', 'on_colab', 'default_corpus_root', 'Profile', 'hub_is_reachable', 'tpu_is_available',
            'accelerator_name', 'get_profile', 'resolve_model_name', 'has_weights', 'read_model_config',
-           'usable_positions', 'check_max_seq_length', 'TrainArguments', 'parse_monitor', 'read_model_record',
+           'usable_positions', 'check_max_seq_length', 'option', 'TrainArguments', 'parse_monitor', 'read_model_record',
            'check_model_task', 'DeployArguments', 'set_seed', 'is_main_process', 'in_notebook', 'set_logger',
            'load_arguments', 'read_json_arguments']
 
@@ -168,7 +168,8 @@ def check_max_seq_length(max_seq_length, config, model_name):
         )
 
 # %% ../nbs/foundation/1_settings.ipynb #1bda6c6e
-def _option(default, text, **extra):
+def option(default, text, **extra):
+    """설정 클래스의 필드 하나. `text`는 `--help`에 나오는 설명, `choices`를 주면 그 가운데 하나만 받습니다."""
     return field(default=default, metadata={"help": text, **extra})
 
 
@@ -188,56 +189,56 @@ class TrainArguments:
     길이의 단위는 토큰, 시간의 단위는 초입니다. `HfArgumentParser`로 파이썬, JSON, 명령줄에서 모두 읽을 수 있습니다.
     """
 
-    pretrained_model_name: str = _option("beomi/kcbert-base", "허브 이름, 모델 폴더, 또는 nlpbook-mini")
-    downstream_task_name: str = _option("document-classification", "과제 이름")
-    downstream_corpus_name: Optional[str] = _option(None, "말뭉치 이름 (목록은 nlpbook corpora로 확인)")
-    downstream_corpus_root_dir: Optional[str] = _option(
+    pretrained_model_name: str = option("beomi/kcbert-base", "허브 이름, 모델 폴더, 또는 nlpbook-mini")
+    downstream_task_name: str = option("document-classification", "과제 이름")
+    downstream_corpus_name: Optional[str] = option(None, "말뭉치 이름 (목록은 nlpbook corpora로 확인)")
+    downstream_corpus_root_dir: Optional[str] = option(
         None, "말뭉치 폴더들이 모인 곳. 비우면 코랩은 /content/Korpora, 그 밖에는 사용자 캐시 폴더"
     )
-    downstream_model_dir: Optional[str] = _option(
+    downstream_model_dir: Optional[str] = option(
         None, "모델을 저장할 폴더. 비우면 nlpbook-models/<과제>-<말뭉치>"
     )
-    max_seq_length: int = _option(128, "한 입력의 최대 토큰 수")
-    save_top_k: int = _option(1, "남겨 둘 체크포인트 수. -1이면 모두, 0이면 남기지 않음")
-    monitor: str = _option("min val_loss", "가장 좋은 모델을 고르는 기준: 'min 지표' 또는 'max 지표'")
-    seed: Optional[int] = _option(None, "난수 시드. 비우면 고정하지 않음")
-    overwrite_cache: bool = _option(False, "특징 캐시를 다시 만듦")
-    force_download: bool = _option(False, "말뭉치를 다시 내려받음")
-    test_mode: bool = _option(False, "배치 하나로 끝까지 한 번 훑어봄 (Lightning fast_dev_run)")
-    learning_rate: float = _option(5e-5, "학습률 (learning rate)")
-    epochs: int = _option(3, "말뭉치를 되풀이해 읽는 횟수")
-    batch_size: int = _option(32, "배치 크기 (장치 하나당)")
-    cpu_workers: int = _option(0, "배치를 만드는 보조 프로세스 수. 특징이 미리 계산되어 있어 0으로 충분함")
-    fp16: bool = _option(False, "GPU에서 16비트 부동소수점을 쓰라는 책의 스위치. precision=fp16과 같음")
-    tpu_cores: int = _option(0, "TPU 코어 수. 0이면 쓰지 않음")
-    precision: str = _option(
+    max_seq_length: int = option(128, "한 입력의 최대 토큰 수")
+    save_top_k: int = option(1, "남겨 둘 체크포인트 수. -1이면 모두, 0이면 남기지 않음")
+    monitor: str = option("min val_loss", "가장 좋은 모델을 고르는 기준: 'min 지표' 또는 'max 지표'")
+    seed: Optional[int] = option(None, "난수 시드. 비우면 고정하지 않음")
+    overwrite_cache: bool = option(False, "특징 캐시를 다시 만듦")
+    force_download: bool = option(False, "말뭉치를 다시 내려받음")
+    test_mode: bool = option(False, "배치 하나로 끝까지 한 번 훑어봄 (Lightning fast_dev_run)")
+    learning_rate: float = option(5e-5, "학습률 (learning rate)")
+    epochs: int = option(3, "말뭉치를 되풀이해 읽는 횟수")
+    batch_size: int = option(32, "배치 크기 (장치 하나당)")
+    cpu_workers: int = option(0, "배치를 만드는 보조 프로세스 수. 특징이 미리 계산되어 있어 0으로 충분함")
+    fp16: bool = option(False, "GPU에서 16비트 부동소수점을 쓰라는 책의 스위치. precision=fp16과 같음")
+    tpu_cores: int = option(0, "TPU 코어 수. 0이면 쓰지 않음")
+    precision: str = option(
         "auto", "계산 정밀도. auto는 하드웨어를 보고 고름", choices=["auto", "fp32", "bf16", "fp16"]
     )
-    accelerator: str = _option(
+    accelerator: str = option(
         "auto", "계산 장치. auto는 있는 것 가운데 가장 빠른 것", choices=["auto", "cpu", "gpu", "mps", "tpu"]
     )
-    devices: str = _option("auto", "장치 수. auto는 모두 (노트북에서는 하나)")
-    num_nodes: int = _option(1, "컴퓨터(노드) 수")
-    strategy: str = _option("auto", "Lightning의 분산 전략 이름: auto, ddp, fsdp …")
-    from_scratch: bool = _option(False, "사전학습 가중치 없이 무작위 가중치에서 시작")
-    resume: bool = _option(False, "downstream_model_dir에 남은 체크포인트에서 이어서 학습")
-    checkpoint_seconds: float = _option(300.0, "이어 하기용 체크포인트를 남기는 간격 (초)")
-    checkpoint_steps: Optional[int] = _option(
+    devices: str = option("auto", "장치 수. auto는 모두 (노트북에서는 하나)")
+    num_nodes: int = option(1, "컴퓨터(노드) 수")
+    strategy: str = option("auto", "Lightning의 분산 전략 이름: auto, ddp, fsdp …")
+    from_scratch: bool = option(False, "사전학습 가중치 없이 무작위 가중치에서 시작")
+    resume: bool = option(False, "downstream_model_dir에 남은 체크포인트에서 이어서 학습")
+    checkpoint_seconds: float = option(300.0, "이어 하기용 체크포인트를 남기는 간격 (초)")
+    checkpoint_steps: Optional[int] = option(
         None, "이어 하기용 체크포인트를 남기는 간격 (스텝). 적으면 checkpoint_seconds 대신 씀"
     )
-    group_by_length: bool = _option(True, "길이가 비슷한 글끼리 배치로 묶음")
-    pad_to_max_length: bool = _option(
+    group_by_length: bool = option(True, "길이가 비슷한 글끼리 배치로 묶음")
+    pad_to_max_length: bool = option(
         False, "배치를 자르지 않고 max_seq_length까지 채움 (TPU에서는 늘 그렇게 함)"
     )
-    lr_scheduler: str = _option(
+    lr_scheduler: str = option(
         "exponential",
         "학습률 일정. exponential은 책의 방식(에폭마다 0.9배)",
         choices=["exponential", "constant", "linear", "cosine"],
     )
-    warmup_ratio: float = _option(0.0, "학습률을 천천히 올리는 구간의 비율 (linear, cosine, constant에서)")
-    weight_decay: float = _option(0.0, "가중치 감쇠 (weight decay)")
-    gradient_clip_val: Optional[float] = _option(None, "기울기 노름의 상한 (gradient clipping)")
-    log_every_n_steps: int = _option(10, "학습 손실을 기록하는 간격 (스텝)")
+    warmup_ratio: float = option(0.0, "학습률을 천천히 올리는 구간의 비율 (linear, cosine, constant에서)")
+    weight_decay: float = option(0.0, "가중치 감쇠 (weight decay)")
+    gradient_clip_val: Optional[float] = option(None, "기울기 노름의 상한 (gradient clipping)")
+    log_every_n_steps: int = option(10, "학습 손실을 기록하는 간격 (스텝)")
 
     metrics: ClassVar[tuple] = ("val_loss",)
 
@@ -365,11 +366,11 @@ def check_model_task(model_dir, task_name):
 class DeployArguments:
     """학습한 모델을 쓸 때의 설정. 폴더가 없거나 다른 과제의 것이면 `NlpbookError`를 냅니다."""
 
-    pretrained_model_name: str = _option("beomi/kcbert-base", "학습에 쓴 사전학습 모델의 이름이나 폴더")
-    downstream_task_name: str = _option("document-classification", "과제 이름")
-    downstream_model_dir: Optional[str] = _option(None, "학습한 모델이 있는 폴더")
-    max_seq_length: Optional[int] = _option(None, "한 입력의 최대 토큰 수. 비우면 학습할 때의 값")
-    batch_size: int = _option(32, "한 번에 처리할 문장 수")
+    pretrained_model_name: str = option("beomi/kcbert-base", "학습에 쓴 사전학습 모델의 이름이나 폴더")
+    downstream_task_name: str = option("document-classification", "과제 이름")
+    downstream_model_dir: Optional[str] = option(None, "학습한 모델이 있는 폴더")
+    max_seq_length: Optional[int] = option(None, "한 입력의 최대 토큰 수. 비우면 학습할 때의 값")
+    batch_size: int = option(32, "한 번에 처리할 문장 수")
 
     def __post_init__(self):
         _require(

@@ -5,7 +5,7 @@ __all__ = ['BOOK_GAMMA', 'CHECKPOINTS', 'LAST', 'Task', 'model_inputs', 'drain',
            'CheapDropout', 'cheap_attention', 'cheap_random_numbers', 'rng_state', 'set_rng_state',
            'ResumableDataLoader', 'SafeCheckpointIO', 'load_checkpoint', 'ResumeCheckpoint', 'BestModel',
            'no_library_bars', 'export_model', 'History', 'ProgressBar', 'Trainer', 'get_trainer', 'read_pretrained',
-           'load_tokenizer', 'load_model', 'make_loader', 'Recipe', 'run_training']
+           'load_tokenizer', 'load_model', 'make_loader', 'Recipe', 'Command', 'run_training']
 
 # %% ../nbs/foundation/3_training.ipynb #6e7c8424
 import json
@@ -528,11 +528,14 @@ _QUIET_SECONDS = 60.0  # 진행 막대를 그릴 수 없는 곳에서는 이만�
 
 
 class History(Callback):
-    """학습 손실, 학습률, 검증 지표와 걸린 시간을 모읍니다. `rows`는 사전의 목록입니다."""
+    """학습 손실, 학습률, 검증 지표와 걸린 시간을 모읍니다. `rows`는 사전의 목록입니다.
+
+    `training_step`이 손실을 여럿 돌려주면(`{"loss": …, "mlm_loss": …}`) 저마다 `train_` 이름으로 적습니다.
+    """
 
     def __init__(self, every):
         self.every, self.rows, self.samples, self.seconds = every, [], 0, 0.0
-        self._sum, self._count, self._rate, self.last_loss = 0.0, 0, None, None
+        self._sums, self._count, self._rate, self.last_loss = {}, 0, None, None
         self._mark = self._told = None
 
     @property
@@ -552,20 +555,18 @@ class History(Callback):
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         size = len(next(iter(batch.values())))
-        self._sum = self._sum + outputs["loss"].detach() * size
+        for name, value in outputs.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value.detach() * size
         self._count += size
         self.samples += size * trainer.world_size
         if trainer.global_step % self.every == 0 or trainer.is_last_batch:
-            self.last_loss = float(self._sum) / self._count
+            means = self._means(trainer)
+            self.last_loss = means["train_loss"]
             self.rows.append(
-                {
-                    "step": trainer.global_step,
-                    "epoch": trainer.current_epoch,
-                    "train_loss": self.last_loss,
-                    "learning_rate": self._rate,
-                }
+                {"step": trainer.global_step, "epoch": trainer.current_epoch}
+                | means
+                | {"learning_rate": self._rate}
             )
-            self._sum, self._count = 0.0, 0
         now = time.perf_counter()
         self.seconds += now - self._mark
         self._mark = now
@@ -579,6 +580,17 @@ class History(Callback):
                 trainer.num_training_batches,
                 self.last_loss or float("nan"),
             )
+
+    def _means(self, trainer):
+        """지난 기록 뒤의 평균 손실들. 여러 프로세스로 학습하면 모두의 평균입니다."""
+        totals = (
+            torch.stack([*map(torch.as_tensor, self._sums.values())]).float().to(trainer.strategy.root_device)
+        )
+        totals = torch.cat([totals, totals.new_tensor([self._count])])
+        *sums, count = trainer.strategy.reduce(totals, reduce_op="sum").tolist()
+        means = {f"train_{name}": value / count for name, value in zip(self._sums, sums)}
+        self._sums, self._count = {}, 0
+        return means
 
     def on_validation_end(self, trainer, pl_module):
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -598,13 +610,13 @@ class History(Callback):
             "rows": self.rows,
             "samples": self.samples,
             "seconds": self.seconds,
-            "sum": float(self._sum),
+            "sums": {name: float(value) for name, value in self._sums.items()},
             "count": self._count,
         }
 
     def load_state_dict(self, state):
         self.rows, self.samples, self.seconds = state["rows"], state["samples"], state["seconds"]
-        self._sum, self._count = state["sum"], state["count"]
+        self._sums, self._count = state["sums"], state["count"]
 
 
 class ProgressBar(TQDMProgressBar):
@@ -684,10 +696,11 @@ class Trainer(pl.Trainer):
 
     def _identity(self, model, loader):
         data = loader.dataset
+        source = {"말뭉치·토크나이저": getattr(data, "fingerprint", f"{len(data)}건")[:8]}
         return {
             "과제": self.args.downstream_task_name,
             "모델": f"{type(getattr(model, 'model', model)).__name__} {sum(p.numel() for p in model.parameters())}",
-            "말뭉치·토크나이저": getattr(data, "fingerprint", f"{len(data)}건")[:8],
+            **getattr(data, "identity", source),
             "배치 크기": loader.batch_size,
             "최대 길이": self.args.max_seq_length,
             "샘플러": type(loader.sampler).__name__,
@@ -871,8 +884,21 @@ class Recipe:
     examples: tuple  # 첫 예측에 쓸 입력
 
 
-def run_training(task, args, train_dataset, val_dataset, test_dataset=None):
+@dataclass(frozen=True)
+class Command:
+    """`nlpbook <묶음> <이름>` 명령 하나. 과제 카드와 달리 설정 하나를 받아 한 번 실행하고 끝납니다."""
+
+    title: str
+    arguments: type  # 설정 클래스
+    run: Callable[[Any], dict]  # 설정 → 결과 사전
+    quick: dict  # quick 프로파일의 기본값
+    source: tuple  # 글이나 모델을 고르는 필드. 사용자가 하나라도 적으면 quick 값을 쓰지 않습니다.
+
+
+def run_training(task, args, train_dataset, val_dataset, test_dataset=None, make_loader=make_loader):
     """학습하고, 가장 좋은 모델을 시험 데이터로 평가해 결과를 사전으로 돌려줍니다.
+
+    데이터로더는 `make_loader(데이터셋, args, shuffle)`로 만듭니다.
 
     결과: 검증·시험 지표, `seconds`(학습 시간), `samples_per_second`, 정밀도와 모델 폴더.
     """
