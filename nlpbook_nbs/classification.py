@@ -18,11 +18,9 @@ from torchmetrics.classification import MulticlassAccuracy
 from .corpora import download_downstream_dataset, read_tsv, sample_root
 from .features import FeatureDataset, TextEncoder, on_tpu, text_columns
 from nlpbook_nbs.settings import (
-    EMBEDDED_MODELS,
     DeployArguments,
     NlpbookError,
     TrainArguments,
-    has_weights,
     logger,
     set_seed,
 )
@@ -293,12 +291,9 @@ RECIPE = Recipe(
     train_arguments=ClassificationTrainArguments,
     deploy_arguments=ClassificationDeployArguments,
     quick={
-        "model": {
-            "pretrained_model_name": "nlpbook-mini",
-            "from_scratch": not has_weights(EMBEDDED_MODELS["nlpbook-mini"]),
-        },
+        "model": {"pretrained_model_name": "nlpbook-mini"},
         "corpus": {"downstream_corpus_name": "nsmc", "downstream_corpus_root_dir": sample_root()},
-        "training": {"batch_size": 16, "learning_rate": 2e-4, "epochs": 15, "monitor": "max val_acc"},
+        "training": {"batch_size": 16, "learning_rate": 4e-4, "epochs": 5, "monitor": "max val_acc"},
     },
     train=train_classifier,
     load=load_classifier,

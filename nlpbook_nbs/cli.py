@@ -254,9 +254,7 @@ def _learn(options, rest):
         f"\n시험 정확도 {result['test_acc']:.3f} (예시 말뭉치 {result['test_examples']}건, 학습 {result['seconds']:.0f}초)"
     )
     if args.from_scratch:
-        print(
-            "사전학습을 거치지 않은 무작위 가중치에서 시작한 모델이라 아직 서툽니다. 파이프라인이 도는지 보는 데 뜻이 있습니다."
-        )
+        print("사전학습한 가중치 없이 무작위 가중치에서 시작해, 아직 서툰 모델입니다.")
     print()
     for text, found in zip(recipe.examples, predict(list(recipe.examples))):
         print(f"  {found['label']} {found['score']:.2f}  {text}")

@@ -3,11 +3,12 @@
 # %% auto #0
 __all__ = ['CORPORA', 'CONNECT_TIMEOUT', 'READ_TIMEOUT', 'ATTEMPTS', 'MODES', 'CorpusFile', 'CorpusInfo', 'sample_root',
            'git_blob_id', 'explain_os_errors', 'lock_for', 'fetch_file', 'download', 'download_downstream_dataset',
-           'read_text', 'read_tsv', 'check_corpus']
+           'read_text', 'read_json', 'read_tsv', 'check_corpus']
 
 # %% ../nbs/foundation/2_corpora.ipynb #2706d826
 import errno
 import hashlib
+import json
 import os
 import shutil
 import time
@@ -385,6 +386,16 @@ def read_text(path):
         line = data.count(b"\n", 0, error.start) + 1
         raise NlpbookError(
             f"{path}:{line}: UTF-8로 읽을 수 없는 글자가 있습니다. 파일을 UTF-8로 저장하세요."
+        ) from None
+
+
+def read_json(path):
+    """UTF-8 JSON 파일을 읽습니다. 올바른 JSON이 아니면 파일과 줄 번호를 담은 `NlpbookError`를 냅니다."""
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise NlpbookError(
+            f"{path}:{error.lineno}: 올바른 JSON이 아닙니다({error.msg}). 파일이 잘리지 않았는지 확인하고 다시 받으세요."
         ) from None
 
 

@@ -136,10 +136,15 @@ def tokenizer_fingerprint(tokenizer):
         return digest_of(*(path.name.encode() + path.read_bytes() for path in sorted(Path(folder).iterdir())))
 
 
-def corpus_fingerprint(corpus, data_root_path, mode, examples):
+def _text_parts(example):
+    return example.text_a, example.text_b, example.label
+
+
+def corpus_fingerprint(corpus, data_root_path, mode, examples, parts_of=_text_parts):
     """말뭉치 내용의 지문 (16진수 32자).
 
     `get_files`와 `get_examples`가 같은 클래스에 있으면 파일의 바이트로, 그렇지 않으면 `examples()`의 글로 만듭니다.
+    `parts_of(예시)`는 예시에서 특징을 정하는 값들입니다.
     """
     owner = {
         name: next((c for c in type(corpus).__mro__ if name in vars(c)), None)
@@ -153,7 +158,7 @@ def corpus_fingerprint(corpus, data_root_path, mode, examples):
         for path in corpus.get_files(data_root_path, mode):
             parts.append(file_digest(path).encode())
     else:
-        parts += (repr((e.text_a, e.text_b, e.label)).encode() for e in examples())
+        parts += (repr(parts_of(example)).encode() for example in examples())
     return digest_of(*parts)
 
 
@@ -386,8 +391,10 @@ class FeatureDataset(Dataset):
     """열에 담긴 특징을 한 건씩 보여 주는 데이터셋.
 
     `feature_type`은 `input_ids`, `attention_mask`, `token_type_ids`(각각 길이 `max_seq_length`의 목록)와
-    나머지 열의 이름을 인자로 받는 데이터클래스입니다.
+    나머지 열의 이름을 인자로 받는 데이터클래스입니다. `with_index`면 배치에 예시의 번호 `index (batch,)`도 담습니다.
     """
+
+    with_index = False
 
     def __init__(self, columns, feature_type, tokenizer, max_seq_length, fixed_length=False):
         self.columns, self.feature_type, self.tokenizer = columns, feature_type, tokenizer
@@ -403,7 +410,12 @@ class FeatureDataset(Dataset):
     @property
     def lengths(self):
         """글마다 토큰이 몇 개인지 `(n,)` int64."""
-        return np.diff(self.columns["offsets"])
+        return self.lengths_of(np.arange(len(self)))
+
+    def lengths_of(self, indices):
+        """`indices`번 글들의 토큰 수 `(len(indices),)` int64."""
+        offsets = self.columns["offsets"]
+        return offsets[indices + 1] - offsets[indices]
 
     def __getitem__(self, index):
         if not -len(self) <= index < len(self):
@@ -417,9 +429,7 @@ class FeatureDataset(Dataset):
 
     def table(self, indices, width):
         """`indices`번 글들을 `(len(indices), width)` int64 배열 셋으로 채웁니다."""
-        offsets = self.columns["offsets"]
-        starts = offsets[indices]
-        lengths = offsets[indices + 1] - starts
+        starts, lengths = self.columns["offsets"][indices], self.lengths_of(indices)
         places = np.arange(width) - (width - lengths[:, None] if self.pad_left else 0)
         mask = (places >= 0) & (places < lengths[:, None])
         source = (starts[:, None] + places)[mask]
@@ -449,11 +459,13 @@ class FeatureRows(Sequence):
     def to_batch(self):
         """`(batch, seq)` 텐서 셋과 `(batch,)` 텐서들의 사전. `seq`는 이 배치에서 가장 긴 글의 길이를 4의 배수로 올린 값입니다."""
         data, indices = self.dataset, self.indices
-        longest = int((data.columns["offsets"][indices + 1] - data.columns["offsets"][indices]).max())
+        longest = int(data.lengths_of(indices).max())
         width = data.max_seq_length if data.fixed_length else batch_width(longest, data.max_seq_length)
         batch = {name: torch.from_numpy(values) for name, values in data.table(indices, width).items()}
         for name in data.row_columns:
             batch[_BATCH_NAMES.get(name, name)] = torch.from_numpy(np.asarray(data.columns[name][indices]))
+        if data.with_index:
+            batch["index"] = torch.from_numpy(indices)
         return batch
 
 

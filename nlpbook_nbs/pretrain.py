@@ -64,8 +64,8 @@ from nlpbook_nbs.training import (
     run_training,
 )
 
-# %% ../nbs/chapters/5_pretrain.ipynb #7da72eae
-_READ_BYTES, _LONGEST_PIECE = 1 << 20, 10_000  # 한 번에 읽는 바이트 수, 토크나이저에 한 번에 넘기는 글자 수
+# %% ../nbs/chapters/5_pretrain.ipynb #2b8d981d
+_READ_BYTES, _LONGEST_PIECE = 1 << 18, 10_000  # 한 번에 읽는 바이트 수, 토크나이저에 한 번에 넘기는 글자 수
 
 
 def text_files(where):

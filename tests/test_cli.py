@@ -52,7 +52,7 @@ def test_train_then_predict(command, capsys):
         "model_dir",
         "precision",
     } <= result.keys()
-    assert result["samples_per_second"] > 0 and result["test_examples"] == 100
+    assert result["samples_per_second"] > 0 and result["test_examples"] == 200
     assert main(["predict", "doc-cls", "--model_dir", "model", "재밌어요", '따옴표 " 하나']) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["text"] for row in rows] == ["재밌어요", '따옴표 " 하나'] and all(
@@ -188,4 +188,4 @@ def test_two_processes_share_one_training_and_print_one_result(command, tmp_path
     assert done.returncode == 0, done.stderr[-2000:]
     assert len(done.stdout.splitlines()) == 1 and done.stderr.count("에폭 1/1") == 1
     result = json.loads(done.stdout)
-    assert result["steps"] == 7  # 400건을 두 프로세스가 32건씩 나누어 읽습니다.
+    assert result["steps"] == 13  # 792건을 두 프로세스가 32건씩 나누어 읽습니다.

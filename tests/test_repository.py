@@ -227,7 +227,7 @@ def test_sample_corpus_is_balanced_original_and_in_the_official_format():
     from nlpbook_nbs.corpora import sample_root
 
     seen = set()
-    for mode, size in {"train": 400, "val": 100, "test": 100}.items():
+    for mode, size in {"train": 792, "val": 200, "test": 200}.items():
         path = Path(sample_root(), "nsmc", f"ratings_{mode}.txt")
         assert path.read_text(encoding="utf-8").splitlines()[0] == "id\tdocument\tlabel"
         rows = NsmcCorpus().get_examples(path.parent, mode)
@@ -235,7 +235,7 @@ def test_sample_corpus_is_balanced_original_and_in_the_official_format():
         assert not {row.text_a for row in rows} & seen
         seen |= {row.text_a for row in rows}
     lengths = [len(text) for text in seen]
-    assert len(seen) == 600 and min(lengths) <= 4 and max(lengths) >= 100
+    assert len(seen) == 1192 and min(lengths) <= 4 and max(lengths) >= 100
 
 
 @pytest.mark.parametrize("name", ["data", "models", "fonts"])

@@ -185,7 +185,7 @@ def test_same_seed_gives_the_same_weights(fit, tmp_path):
 
 
 def test_validation_scores_count_every_example_once(fit, reviews):
-    """결함 8: 100건을 32건씩 나누면 마지막 배치는 4건뿐입니다."""
+    """결함 8: 200건을 32건씩 나누면 마지막 배치는 8건뿐입니다."""
     trainer, _, args = fit(precision="fp32")
     classifier = load_classifier(
         ClassificationDeployArguments(downstream_model_dir=args.downstream_model_dir)
