@@ -198,6 +198,7 @@ class TextClassifier:
     """글을 분류하는, 함수처럼 부를 수 있는 객체. 여러 스레드에서 함께 써도 됩니다.
 
     문장 하나를 주면 `{"text", "label", "score", "scores"}` 사전(dict)을, 목록을 주면 사전의 목록을 돌려줍니다.
+    문장 쌍 `(앞, 뒤)`를 주면 `text` 대신 `text_a`와 `text_b`가 담깁니다.
     `score`는 고른 레이블의 확률, `scores`는 레이블마다의 확률입니다. 빈 문장이면 `NlpbookError`를 냅니다.
     """
 
@@ -208,34 +209,43 @@ class TextClassifier:
         self.names = [model.config.id2label[number] for number in range(model.config.num_labels)]
 
     def __call__(self, texts):
+        single = isinstance(texts, (str, tuple))
+        rows = [texts] if single else list(texts)
         found = [
-            {
-                "text": text,
-                "label": self.names[int(row.argmax())],
-                "score": float(row.max()),
-                "scores": dict(zip(self.names, row.tolist())),
+            ({"text": row} if isinstance(row, str) else dict(zip(("text_a", "text_b"), row)))
+            | {
+                "label": self.names[int(shares.argmax())],
+                "score": float(shares.max()),
+                "scores": dict(zip(self.names, shares.tolist())),
             }
-            for text, row in zip(
-                [texts] if isinstance(texts, str) else texts,
-                self.probabilities([texts] if isinstance(texts, str) else texts),
-            )
+            for row, shares in zip(rows, self.probabilities(rows))
         ]
-        return found[0] if isinstance(texts, str) else found
+        return found[0] if single else found
 
     @torch.inference_mode()
     def probabilities(self, texts):
-        """글 `n`개의 레이블별 확률 `(n, num_labels)` float32. 줄의 합은 1입니다."""
-        texts = list(texts)
-        for number, text in enumerate(texts, start=1):
-            if not isinstance(text, str) or not text.strip():
+        """글이나 문장 쌍 `n`개의 레이블별 확률 `(n, num_labels)` float32. 줄의 합은 1입니다."""
+        texts = [(text,) if isinstance(text, str) else text for text in texts]
+        for number, parts in enumerate(texts, start=1):
+            if not isinstance(parts, tuple) or not all(
+                isinstance(part, str) and part.strip() for part in parts
+            ):
                 raise NlpbookError(
                     f"{number}번째 문장이 비었거나 문자열이 아닙니다. 한 글자 이상의 문장을 넣으세요."
+                )
+            if len(parts) > 2 or len(parts) != len(texts[0]):
+                raise NlpbookError(
+                    f"{number}번째 입력에 문장이 {len(parts)}개입니다. 모두 문장 하나이거나 모두 (앞, 뒤) 쌍이어야 합니다."
                 )
         found = np.zeros((len(texts), len(self.names)), dtype=np.float32)
         if not texts:
             return found
         data = FeatureDataset(
-            self.encode(texts), ClassificationFeatures, self.tokenizer, self.max_seq_length, on_tpu()
+            self.encode(*map(list, zip(*texts))),
+            ClassificationFeatures,
+            self.tokenizer,
+            self.max_seq_length,
+            on_tpu(),
         )
         order = np.argsort(-data.lengths, kind="stable")
         for start in range(0, len(texts), self.batch_size):
@@ -269,8 +279,8 @@ def open_corpus(args):
     return TsvCorpus(os.path.join(args.downstream_corpus_root_dir, args.downstream_corpus_name))
 
 
-def train_classifier(args):
-    """설정대로 말뭉치 준비부터 학습, 평가까지 하고 결과를 사전으로 돌려줍니다."""
+def train_classifier(args, open_corpus=open_corpus):
+    """설정대로 말뭉치 준비부터 학습, 평가까지 하고 결과를 사전으로 돌려줍니다. 말뭉치 객체는 `open_corpus(args)`로 만듭니다."""
     from transformers import AutoModelForSequenceClassification
 
     set_seed(args)

@@ -27,6 +27,7 @@ from nlpbook_nbs.settings import (
 
 TASKS = {
     "doc-cls": "nlpbook_nbs.classification",
+    "pair-cls": "nlpbook_nbs.paircls",
 }
 
 GROUPS = {
@@ -145,16 +146,29 @@ def _predict(options, rest):
             "max_seq_length": options.max_seq_length,
         }
         predict = recipe.load(recipe.deploy_arguments(**values))
-    where = "" if options.texts else "표준 입력:"
-    done = 0
-    for chunk in _chunks(options.texts or _standard_input(), 1024):
-        for number, text in enumerate(chunk, start=done + 1):
-            if not text.strip():
-                raise NlpbookError(f"{where}{number}번째 문장이 비었습니다. 빈 줄을 지우고 다시 실행하세요.")
+    for chunk in _chunks(_inputs(recipe.fields, options.texts), 1024):
         for found in predict(chunk):
             print(json.dumps(found, ensure_ascii=False))
         sys.stdout.flush()
-        done += len(chunk)
+
+
+def _inputs(fields, texts):
+    """명령줄이나 표준 입력의 글을 입력으로 묶습니다. 입력 하나가 글 여럿이면 표준 입력에서는 탭으로 나눕니다."""
+    size, where = len(fields), "" if texts else "표준 입력:"
+    if len(texts) % size:
+        raise NlpbookError(f"글이 {len(texts)}개입니다. {', '.join(fields)}의 차례로 {size}개씩 적으세요.")
+    rows = zip(*[iter(texts)] * size) if texts else (line.split("\t") for line in _standard_input())
+    for number, row in enumerate(rows, start=1):
+        if len(row) != size:
+            raise NlpbookError(
+                f"{where}{number}번째 줄의 칸이 {len(row)}개입니다. {', '.join(fields)}의 차례로 탭을 사이에 두고 {size}칸을 적으세요."
+            )
+        empty = next((name for name, text in zip(fields, row) if not text.strip()), None)
+        if empty:
+            raise NlpbookError(
+                f"{where}{number}번째 {empty}이(가) 비었습니다. 빈 줄이나 빈칸을 채우거나 지우고 다시 실행하세요."
+            )
+        yield row[0] if size == 1 else tuple(row)
 
 
 def _standard_input():

@@ -64,12 +64,12 @@ from nlpbook_nbs.training import (
     run_training,
 )
 
-# %% ../nbs/chapters/5_pretrain.ipynb #2b8d981d
+# %% ../nbs/chapters/5_pretrain.ipynb #364e7b9f
 _READ_BYTES, _LONGEST_PIECE = 1 << 18, 10_000  # 한 번에 읽는 바이트 수, 토크나이저에 한 번에 넘기는 글자 수
 
 
 def text_files(where):
-    """`where`(파일, 폴더, `*.txt` 같은 무늬)에 있는 글 파일의 목록. 하나도 없으면 `NlpbookError`."""
+    """`where`(파일, 폴더, `*.txt` 같은 패턴)에 있는 글 파일의 목록. 하나도 없으면 `NlpbookError`."""
     path = Path(where)
     found = (
         [path]
@@ -128,7 +128,7 @@ def _pieces(line):
 
 
 def split_sentences(text):
-    """글을 마침표, 물음표, 느낌표 다음의 빈칸에서 나눈 문장의 목록."""
+    """글을 마침표, 물음표, 느낌표 다음의 공백에서 나눈 문장의 목록."""
     return [sentence for sentence in re.split(r"(?<=[.?!])\s+", text.strip()) if sentence]
 
 
@@ -148,7 +148,7 @@ def write_documents(documents, path):
             part.unlink(missing_ok=True)
     return path
 
-# %% ../nbs/chapters/5_pretrain.ipynb #61a234d1
+# %% ../nbs/chapters/5_pretrain.ipynb #25822a19
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # 번호는 0부터 4까지
 
 
@@ -156,7 +156,7 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # 번호는 0�
 class TokenizerArguments:
     """토크나이저 학습 설정."""
 
-    train_file: str = option("", "글 파일, 폴더, 또는 무늬. 한 줄에 한 문장")
+    train_file: str = option("", "글 파일, 폴더, 또는 패턴. 한 줄에 한 문장")
     output_dir: str = option("nlpbook-models/tokenizer", "토크나이저를 저장할 폴더")
     vocab_size: int = option(8000, "어휘의 크기")
     min_frequency: int = option(2, "이보다 드물게 붙어 나오는 조각은 합치지 않음")
@@ -185,7 +185,7 @@ def train_tokenizer(args):
     """글에서 WordPiece 토크나이저를 학습해 `args.output_dir`에 저장하고 돌려줍니다.
 
     폴더에는 `vocab.txt`, `tokenizer.json`, `tokenizer_config.json`이 생기고 `AutoTokenizer.from_pretrained(폴더)`로 읽습니다.
-    글이 적어 어휘를 다 채우지 못하면 경고합니다. 알고리즘: Schuster와 Nakajima (2012), 구현: `tokenizers`.
+    글이 적어 어휘를 다 채우지 못하면 경고합니다. 알고리즘: WordPiece (Schuster와 Nakajima, 2012). 합칠 쌍은 `tokenizers`가 BPE처럼 횟수로 고릅니다.
     """
     from tokenizers import BertWordPieceTokenizer
     from transformers import BertTokenizer
@@ -223,7 +223,7 @@ def train_tokenizer(args):
     size = len(vocab)
     if size < args.vocab_size:
         logger.warning(
-            "어휘가 %d개에서 멈췄습니다(vocab_size=%d). 글이 적어 합칠 조각이 더 없습니다.",
+            "어휘가 %d개에서 멈췄습니다(vocab_size=%d). min_frequency번 이상 붙어 나오는 조각이 더 없습니다. 글을 늘리거나 vocab_size를 줄이세요.",
             size,
             args.vocab_size,
         )
@@ -245,7 +245,7 @@ def train_tokenizer(args):
     logger.info("문장 %s개로 어휘 %s개짜리 토크나이저를 만들었습니다: %s", f"{count:,}", f"{size:,}", folder)
     return tokenizer
 
-# %% ../nbs/chapters/5_pretrain.ipynb #2ed7b715
+# %% ../nbs/chapters/5_pretrain.ipynb #1cbb98e2
 _NO_MASK = "토크나이저에 [MASK] 토큰이 없어 빈칸을 만들 수 없습니다. [MASK]를 넣어 다시 학습하세요."
 _TEXT_FORMAT = 1  # 저장 형식이나 만드는 방법을 바꾸면 올립니다.
 
@@ -257,7 +257,7 @@ class TokenizedText:
     - `sentences (문장 수 + 1,)` int64: 문장이 시작하는 토큰 자리
     - `documents (문서 수 + 1,)` int64: 문서가 시작하는 문장 번호
 
-    `where`는 파일, 폴더, 또는 무늬입니다. 빈 줄이 문서의 경계이고 파일이 바뀌면 문서도 바뀝니다.
+    `where`는 파일, 폴더, 또는 패턴입니다. 빈 줄이 문서의 경계이고 파일이 바뀌면 문서도 바뀝니다.
     """
 
     def __init__(self, tokenizer, where, overwrite_cache=False):
@@ -341,7 +341,7 @@ def _token_encoder(tokenizer):
 
     return encode
 
-# %% ../nbs/chapters/5_pretrain.ipynb #128eb1c9
+# %% ../nbs/chapters/5_pretrain.ipynb #7e762c75
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
@@ -368,7 +368,7 @@ def random_key(*numbers):
 def shuffled(places, count, key):
     """`0..count-1`을 섞은 순서에서 `places`번째에 오는 번호들 (int64).
 
-    순서를 적어 두지 않고 네 바퀴 파이스텔(Feistel) 그물로 바로 계산하므로 `count`가 커도 메모리가 늘지 않습니다.
+    순서를 적어 두지 않고 4라운드 파이스텔 네트워크(Feistel network)로 바로 계산하므로 `count`가 커도 메모리가 늘지 않습니다.
     """
     half = np.uint64(max(1, (max(count - 1, 1).bit_length() + 1) // 2))
     mask = (np.uint64(1) << half) - np.uint64(1)
@@ -452,14 +452,14 @@ def _truncated(table, max_tokens, rng):
     cut_a, cut_b = rng.binomial(a - new_a, 0.5), rng.binomial(b - new_b, 0.5)
     return np.stack([table[:, 0] + cut_a, new_a, table[:, 2] + cut_b, new_b, table[:, 4]], axis=1)
 
-# %% ../nbs/chapters/5_pretrain.ipynb #2d325604
+# %% ../nbs/chapters/5_pretrain.ipynb #0a8beb62
 class TextDatasetForNextSentencePrediction(Dataset):
     """MLM과 NSP를 함께 배우기 위한 데이터셋. `dataset[i]`는 `input_ids`, `token_type_ids`, `next_sentence_label` 텐서의 사전입니다.
 
-    `file_path`는 파일, 폴더, 무늬, 또는 `TokenizedText`입니다. 한 줄에 한 문장, 빈 줄이 문서의 경계입니다.
+    `file_path`는 파일, 폴더, 패턴, 또는 `TokenizedText`입니다. 한 줄에 한 문장, 빈 줄이 문서의 경계입니다.
     예시는 `[CLS] A [SEP] B [SEP]`이고 `block_size`를 넘지 않습니다. B가 A에 이어지는 글이면 레이블 0, 다른 문서의 글이면 1입니다.
     `short_seq_probability`의 비율로 짧은 예시를 섞습니다. `seed`가 같으면 예시도 같고, `fresh=True`면 `set_epoch`마다 새로 만듭니다.
-    `part`가 `"train"`이나 `"val"`이면 문서 `validation_every`개마다 하나를 검증용으로 떼어 둔 나머지 또는 그 문서들만 씁니다.
+    `part`가 `"train"`이나 `"val"`이면 문서 `validation_every`개마다 하나를 검증용으로 떼어, 학습용은 나머지 문서만, 검증용은 떼어 둔 문서만 씁니다.
     """
 
     def __init__(
@@ -503,8 +503,8 @@ class TextDatasetForNextSentencePrediction(Dataset):
         self.document_count = text.document_count(part, validation_every)
         if self.document_count < (2 if nsp_probability else 1):
             raise NlpbookError(
-                f"{text.where}: {_PARTS[part]} 문서가 {self.document_count}개라서 '이어지지 않는 다음 글'을 다른 문서에서 고를 수 없습니다. "
-                "문서 사이에 빈 줄을 넣거나 글을 늘리거나, nsp_probability를 0으로 두세요."
+                f"{text.where}: {_PARTS[part]}문서가 {self.document_count}개뿐입니다. NSP를 하려면 2개, nsp_probability가 0이면 1개는 있어야 합니다. "
+                "문서 사이에 빈 줄을 넣거나 글을 늘리세요. 검증용 문서가 모자라면 validation_every를 줄여도 됩니다."
             )
         settings = (block_size, short_seq_probability, nsp_probability, seed, fresh, part, validation_every)
         self.identity = {
@@ -599,7 +599,7 @@ class TextDatasetForNextSentencePrediction(Dataset):
         return ids, second & mask, mask
 
 
-_PARTS = {"all": "", "train": "학습용", "val": "검증용"}
+_PARTS = {"all": "", "train": "학습용 ", "val": "검증용 "}
 
 
 class ExampleRows:
@@ -616,10 +616,10 @@ class ExampleRows:
 
 
 class ExampleSampler(DistributedSampler):
-    """에폭마다 새 순서로 예시를 내놓는 샘플러. 순서는 데이터셋의 시드와 에폭만으로 정해집니다.
+    """에폭마다 새 순서로 예시를 내놓는 샘플러. 순서는 데이터셋의 시드, 에폭, 전체 배치 크기로 정해집니다.
 
     `group_by_length=True`면 배치 `chunk_batches`개를 채울 예시를 길이순으로 세워, 길이가 비슷한 것끼리 배치를 이룹니다.
-    여러 프로세스로 학습하면 전체 배치를 나누어 맡아, 배치를 몇 프로세스가 나누어 맡든 전체 배치는 같습니다.
+    여러 프로세스로 학습하면 배치를 나누어 맡습니다. 모두 합친 배치 크기가 같으면 프로세스가 몇이든 같은 배치가 됩니다.
     `shuffle=False`면 차례대로 내놓습니다(평가용).
     """
 
@@ -766,7 +766,7 @@ class MaskingCollator:
         masked.ravel()[changed] = new[action < round(0.9 * (1 << 16))]
         return masked, targets
 
-# %% ../nbs/chapters/5_pretrain.ipynb #5790f5ea
+# %% ../nbs/chapters/5_pretrain.ipynb #2f1e2a39
 TASK_NAME = "pretraining"
 _SIZES = {
     "hidden_size": 256,
@@ -794,7 +794,7 @@ class PretrainArguments(TrainArguments):
     warmup_ratio: float = option(0.1, "학습률을 천천히 올리는 구간의 비율")
     weight_decay: float = option(0.01, "가중치 감쇠 (weight decay)")
     gradient_clip_val: Optional[float] = option(1.0, "기울기 노름의 상한 (gradient clipping)")
-    train_file: str = option("", "글 파일, 폴더, 또는 무늬. 한 줄에 한 문장, 빈 줄이 문서의 경계")
+    train_file: str = option("", "글 파일, 폴더, 또는 패턴. 한 줄에 한 문장, 빈 줄이 문서의 경계")
     val_file: Optional[str] = option(None, "검증용 글. 비우면 train_file의 문서에서 떼어 씀")
     validation_every: int = option(50, "문서 몇 개마다 하나를 검증용으로 떼어 둘지 (val_file이 없을 때)")
     short_seq_probability: float = option(0.1, "일부러 짧게 만드는 예시의 비율")
@@ -820,7 +820,7 @@ class PretrainArguments(TrainArguments):
 
     def __post_init__(self):
         if not self.train_file:
-            raise NlpbookError("train_file이 비었습니다. 한 줄에 한 문장씩 적은 글 파일을 적으세요.")
+            raise NlpbookError("train_file이 비었습니다. 한 줄에 한 문장씩 적은 글 파일의 경로를 넣으세요.")
         if self.downstream_corpus_name is None:
             self.downstream_corpus_name = text_files(self.train_file)[0].stem
         super().__post_init__()
@@ -841,7 +841,7 @@ class PretrainArguments(TrainArguments):
             )
         if self.max_seq_length > sizes["max_position_embeddings"]:
             raise NlpbookError(
-                f"max_seq_length={self.max_seq_length}이(가) 위치의 수 {sizes['max_position_embeddings']}을(를) 넘습니다. 줄이거나 max_position_embeddings를 늘리세요."
+                f"max_seq_length={self.max_seq_length}이(가) 위치의 수 {sizes['max_position_embeddings']}을(를) 넘습니다. max_seq_length를 줄이세요. 처음부터 학습한다면 max_position_embeddings를 늘려도 됩니다."
             )
 
     @property
@@ -862,7 +862,7 @@ class PretrainArguments(TrainArguments):
             sizes[name] = given if given is not None else there if there is not None else default
         return sizes
 
-# %% ../nbs/chapters/5_pretrain.ipynb #2d8ddc78
+# %% ../nbs/chapters/5_pretrain.ipynb #b5680e5f
 def parameter_counts(config):
     """`BertForPreTraining`의 매개변수 수를 부분별로 센 사전. `config`는 `BertConfig`입니다."""
     hidden, inner, vocab = config.hidden_size, config.intermediate_size, config.vocab_size
@@ -886,7 +886,7 @@ def load_pretraining_model(args, tokenizer):
         config = read_pretrained(args.pretrained_model_name, AutoConfig.from_pretrained)
         if config.model_type != "bert":
             raise NlpbookError(
-                f"{args.pretrained_model_name}: {config.model_type} 모델입니다. 이 장의 사전학습은 BERT 구조만 다룹니다."
+                f"{args.pretrained_model_name}: {config.model_type} 모델입니다. pretrained_model_name에 BERT 구조의 모델 폴더나 이름을 적으세요."
             )
         if config.vocab_size < len(tokenizer):
             raise NlpbookError(
@@ -1006,7 +1006,7 @@ def pretraining_datasets(args, tokenizer):
         ),
     )
 
-# %% ../nbs/chapters/5_pretrain.ipynb #44b4667c
+# %% ../nbs/chapters/5_pretrain.ipynb #39b53844
 def pretrain_bert(args):
     """설정대로 데이터 준비부터 사전학습까지 하고 결과를 사전으로 돌려줍니다."""
     set_seed(args)
@@ -1023,7 +1023,7 @@ def pretrain_bert(args):
 class DataArguments:
     """사전학습 데이터를 미리 만들어 살펴볼 때의 설정."""
 
-    train_file: str = option("", "글 파일, 폴더, 또는 무늬")
+    train_file: str = option("", "글 파일, 폴더, 또는 패턴")
     pretrained_model_name: str = option("nlpbook-mini", "토크나이저 폴더나 모델 이름")
     block_size: int = option(128, "예시의 최대 길이 (토큰)")
     short_seq_probability: float = option(0.1, "일부러 짧게 만드는 예시의 비율")
@@ -1035,7 +1035,7 @@ class DataArguments:
 def describe_data(args):
     """사전학습 데이터를 만들고 크기를 사전으로 돌려줍니다. 길이의 단위는 토큰입니다."""
     if not args.train_file:
-        raise NlpbookError("train_file이 비었습니다. 한 줄에 한 문장씩 적은 글 파일을 적으세요.")
+        raise NlpbookError("train_file이 비었습니다. 한 줄에 한 문장씩 적은 글 파일의 경로를 넣으세요.")
     tokenizer = load_tokenizer(args)
     started = time.perf_counter()
     data = TextDatasetForNextSentencePrediction(

@@ -882,6 +882,7 @@ class Recipe:
     train: Callable[[Any], dict]  # 학습 설정 → 결과 사전
     load: Callable[[Any], Callable]  # 추론 설정 → 입력 목록을 받아 결과 목록을 돌려주는 함수
     examples: tuple  # 첫 예측에 쓸 입력
+    fields: tuple = ("문장",)  # 입력 하나를 이루는 글들의 이름. 둘 이상이면 입력은 그만큼의 튜플입니다.
 
 
 @dataclass(frozen=True)
