@@ -28,6 +28,7 @@ from nlpbook_nbs.settings import (
 TASKS = {
     "doc-cls": "nlpbook_nbs.classification",
     "pair-cls": "nlpbook_nbs.paircls",
+    "qa": "nlpbook_nbs.qa",
 }
 
 GROUPS = {

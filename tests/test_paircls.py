@@ -1,0 +1,151 @@
+"""3장: 문장 쌍 분류."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nlpbook_nbs.cli import main
+from nlpbook_nbs.corpora import sample_root
+from nlpbook_nbs.paircls import (
+    NLI_LABELS,
+    HypothesisOnlyBaseline,
+    KlueNLICorpus,
+    KorNLICorpus,
+    PairTsvCorpus,
+    read_nli_json,
+    word_overlap,
+)
+from nlpbook_nbs.settings import NlpbookError
+
+SAMPLE = Path(sample_root(), "klue-nli")
+
+
+def pair(**changes):
+    row = {"guid": "a", "premise": "비가 온다.", "hypothesis": "날이 흐리다.", "gold_label": "neutral"}
+    return {name: value for name, value in (row | changes).items() if value is not None}
+
+
+def write(path, value):
+    path.write_text(
+        value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), encoding="utf-8"
+    )
+    return path
+
+
+def test_sample_pairs_are_balanced_and_come_in_threes():
+    rows = [row for mode in ("train", "val") for row in KlueNLICorpus().get_examples(SAMPLE, mode)]
+    assert len(rows) >= 450 and set(Counter(row.label for row in rows).values()) == {len(rows) // 3}
+    premises = Counter(row.text_a for row in rows)
+    assert set(premises.values()) == {3} and len({row.text_b for row in rows}) == len(rows)
+    train = {row.text_a for row in KlueNLICorpus().get_examples(SAMPLE, "train")}
+    assert not train & {row.text_a for row in KlueNLICorpus().get_examples(SAMPLE, "val")}
+
+
+def test_sample_pairs_give_little_away_without_the_premise():
+    examples = {mode: KlueNLICorpus().get_examples(SAMPLE, mode) for mode in ("train", "val")}
+    guess = HypothesisOnlyBaseline().fit(examples["train"])
+    accuracy = np.mean([guess(row.text_b) == row.label for row in examples["val"]])
+    assert accuracy < 0.55  # 찍으면 0.33
+    lengths = {
+        label: np.mean([len(r.text_b) for r in examples["train"] if r.label == label]) for label in NLI_LABELS
+    }
+    assert max(lengths.values()) < 1.1 * min(lengths.values())
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("klue_nli_train.json", "klue_nli_dev.json"), ("klue-nli-v1.1_train.json", "klue-nli-v1.1_dev.json")],
+)
+def test_both_file_names_are_read_and_test_is_dev(tmp_path, names):
+    write(tmp_path / names[0], [pair(guid="t")])
+    write(tmp_path / names[1], [pair(guid="d", gold_label="entailment")])
+    corpus = KlueNLICorpus()
+    assert [row.label for row in corpus.get_examples(tmp_path, "train")] == ["neutral"]
+    assert corpus.get_examples(tmp_path, "val") == corpus.get_examples(tmp_path, "test")
+    assert corpus.get_labels() == ["entailment", "contradiction", "neutral"] and corpus.num_labels == 3
+
+
+def test_real_nli_files_are_read_whole(real_data):
+    assert len(KlueNLICorpus().get_examples(real_data / "klue-nli", "train")) == 1600
+    assert len(KlueNLICorpus().get_examples(real_data / "klue-nli", "val")) == 400
+    kornli = KorNLICorpus()
+    assert len(kornli.get_examples(real_data / "kornli", "val")) == 2490
+    assert len(kornli.get_examples(real_data / "kornli", "test")) == 5010
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        ([pair(gold_label="maybe")], "모르는 레이블 'maybe'"),
+        ([pair(gold_label="entailment", premise=None)], "premise"),
+        ([pair(), pair(hypothesis=3, guid="b")], "b에 hypothesis"),
+        ([pair(), pair()], "두 번"),
+        ({"data": []}, "목록이 아닙니다"),
+        ('[{"guid": "a",\n  "premise" }]', r":2: 올바른 JSON이 아닙니다"),
+        ("<html><body>404</body></html>", "HTML"),
+    ],
+)
+def test_bad_nli_json_is_one_sentence_with_the_place(tmp_path, content, words):
+    with pytest.raises(NlpbookError, match=words) as error:
+        read_nli_json(write(tmp_path / "nli.json", content))
+    assert "nli.json" in str(error.value)
+
+
+def test_bad_kornli_label_is_named_by_line(tmp_path):
+    write(tmp_path / "xnli.dev.ko.tsv", "sentence1\tsentence2\tgold_label\n가\t나\tneutral\n다\t라\tmaybe\n")
+    with pytest.raises(NlpbookError, match=r"xnli\.dev\.ko\.tsv:3: 모르는 레이블 'maybe'"):
+        KorNLICorpus().get_examples(tmp_path, "val")
+
+
+def test_own_pairs_from_tsv(tmp_path):
+    write(tmp_path / "train.tsv", "sentence1\tsentence2\tlabel\n가\t나\t같음\n다\t라\t다름\n")
+    write(tmp_path / "val.tsv", "sentence1\tsentence2\tlabel\n가\t나\t모름\n")
+    corpus = PairTsvCorpus(tmp_path)
+    assert corpus.get_labels() == ["같음", "다름"]
+    assert corpus.get_examples("", "train")[0].text_b == "나"
+    with pytest.raises(NlpbookError, match=r"val\.tsv:2: 모르는 레이블 '모름'"):
+        corpus.get_examples("", "val")
+
+
+def test_overlap_is_the_share_of_the_hypothesis():
+    assert word_overlap("개가 고양이를 쫓았다", "개가 고양이를 쫓았다") == 1.0
+    assert word_overlap("가나다", "라마바") == 0.0
+
+
+def test_train_and_predict_pairs_on_the_command_line(tmp_path, tiny_model, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    command = ["train", "pair-cls", "--pretrained_model_name", str(tiny_model), "--from_scratch"]
+    command += ["--downstream_corpus_name", "klue-nli", "--downstream_corpus_root_dir", sample_root()]
+    command += ["--max_seq_length", "48", "--epochs", "1", "--seed", "7", "--downstream_model_dir", "model"]
+    assert main(command) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["task"] == "pair-classification" and 0 <= result["val_acc"] <= 1
+    predict = ["predict", "pair-cls", "--model_dir", "model"]
+    assert main([*predict, "비가 온다.", "날이 맑다.", "눈이 온다.", "겨울이다."]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(row["text_a"], row["text_b"]) for row in rows] == [
+        ("비가 온다.", "날이 맑다."),
+        ("눈이 온다.", "겨울이다."),
+    ]
+    assert {row["label"] for row in rows} <= {"함의", "모순", "중립"}
+    assert main([*predict, "비가 온다."]) == 2
+    assert "2개씩" in capsys.readouterr().err
+
+
+def test_pairs_on_standard_input_are_split_by_tab(tmp_path, monkeypatch, capsys):
+    import io
+    import sys
+
+    from nlpbook_nbs.cli import _inputs
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("가\t나\n다\t\n".encode())))
+    found = _inputs(("전제", "가설"), [])
+    assert next(found) == ("가", "나")
+    with pytest.raises(NlpbookError, match="2번째 가설"):
+        next(found)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("가나\n".encode())))
+    with pytest.raises(NlpbookError, match="1번째 줄의 칸이 1개"):
+        next(_inputs(("전제", "가설"), []))
