@@ -4,11 +4,11 @@
 __all__ = ['SPECIAL_TOKENS', 'EXAMPLE_COLUMNS', 'TASK_NAME', 'COMMANDS', 'text_files', 'read_sentences', 'split_sentences',
            'write_documents', 'TokenizerArguments', 'train_tokenizer', 'TokenizedText', 'random_bits', 'random_key',
            'shuffled', 'sentence_pairs', 'TextDatasetForNextSentencePrediction', 'ExampleRows', 'ExampleSampler',
-           'MaskingCollator', 'PretrainArguments', 'parameter_counts', 'load_pretraining_model', 'pretraining_losses',
-           'PretrainTask', 'make_pretraining_loader', 'pretraining_datasets', 'pretrain_bert', 'DataArguments',
-           'describe_data']
+           'MaskingCollator', 'PretrainArguments', 'parameter_counts', 'repeat_positions', 'load_pretraining_model',
+           'pretraining_losses', 'PretrainTask', 'make_pretraining_loader', 'pretraining_datasets', 'pretrain_bert',
+           'DataArguments', 'describe_data']
 
-# %% ../nbs/chapters/5_pretrain.ipynb #cb576072
+# %% ../nbs/chapters/5_pretrain.ipynb #20d7aff0
 import glob
 import itertools
 import re
@@ -51,6 +51,7 @@ from nlpbook_nbs.settings import (
     logger,
     option,
     read_model_config,
+    read_model_record,
     set_seed,
 )
 from nlpbook_nbs.training import (
@@ -862,7 +863,7 @@ class PretrainArguments(TrainArguments):
             sizes[name] = given if given is not None else there if there is not None else default
         return sizes
 
-# %% ../nbs/chapters/5_pretrain.ipynb #b5680e5f
+# %% ../nbs/chapters/5_pretrain.ipynb #03eeb8c4
 def parameter_counts(config):
     """`BertForPreTraining`의 매개변수 수를 부분별로 센 사전. `config`는 `BertConfig`입니다."""
     hidden, inner, vocab = config.hidden_size, config.intermediate_size, config.vocab_size
@@ -876,6 +877,16 @@ def parameter_counts(config):
         "풀러와 NSP": hidden * hidden + hidden + 2 * hidden + 2,
         "MLM": hidden * hidden + hidden + norm + vocab,  # 점수를 매기는 행렬은 토큰 임베딩을 함께 씁니다.
     }
+
+
+def repeat_positions(model, learned):
+    """짧은 예시로만 학습해 배운 적 없는 뒤쪽 위치의 임베딩을, 앞의 `learned`개를 되풀이해 채웁니다.
+
+    가까운 토큰을 보는 어텐션이 뒤쪽에서도 바로 통합니다: Beltagy 외 (2020), Longformer.
+    """
+    weight = model.bert.embeddings.position_embeddings.weight
+    with torch.no_grad():
+        weight.copy_(weight[torch.arange(len(weight)) % learned])
 
 
 def load_pretraining_model(args, tokenizer):
@@ -894,6 +905,10 @@ def load_pretraining_model(args, tokenizer):
             )
         model = load_model(BertForPreTraining, args)
         logger.info("%s의 가중치에서 이어서 사전학습합니다.", Path(args.pretrained_model_name).name)
+        learned = read_model_record(args.pretrained_model_name).get("max_seq_length", args.max_seq_length)
+        if learned < args.max_seq_length:
+            repeat_positions(model, learned)
+            logger.info("%d번째부터의 위치 임베딩을 앞에서 배운 것을 되풀이해 채웠습니다.", learned + 1)
     else:
         model = BertForPreTraining(
             BertConfig(vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **args.model_sizes())

@@ -611,6 +611,20 @@ def test_continued_pretraining_starts_from_the_weights(pretrained, arguments, tm
         arguments(pretrained_model_name=str(folder), **(sizes | {"hidden_size": 64}))
 
 
+def test_positions_never_learnt_repeat_the_learnt_ones(pretrained, arguments, messages):
+    from transformers import BertTokenizer
+
+    _, folder = pretrained  # 32토큰 예시로 학습한, 위치가 64개인 모델
+    sizes = dict.fromkeys(
+        ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "max_position_embeddings")
+    )
+    args = arguments(pretrained_model_name=str(folder), max_seq_length=64, **sizes)
+    weight = load_pretraining_model(
+        args, BertTokenizer.from_pretrained(str(folder))
+    ).bert.embeddings.position_embeddings.weight
+    assert torch.equal(weight[32:], weight[:32]) and any("33번째부터" in message for message in messages())
+
+
 def test_other_architectures_are_refused(tmp_path, arguments, tokenizer):
     from transformers import ElectraConfig, ElectraForPreTraining
 

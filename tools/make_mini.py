@@ -17,7 +17,13 @@ from nlpbook_nbs.settings import EMBEDDED_MODELS
 from nlpbook_nbs.training import load_checkpoint
 
 NLPBOOK = str(Path(sys.executable).with_name("nlpbook"))
-COMMON = {"dropout": 0.0, "seed": 7, "validation_every": 100, "log_every_n_steps": 100, "checkpoint_seconds": 60}
+COMMON = {
+    "dropout": 0.0,
+    "seed": 7,
+    "validation_every": 100,
+    "log_every_n_steps": 100,
+    "checkpoint_seconds": 60,
+}
 STAGES = {
     # 짧은 예시로 먼저: 배치가 작고 스텝이 많아, 적은 계산으로 빨리 배웁니다.
     "stage1": {
@@ -38,7 +44,15 @@ STAGES = {
         "warmup_ratio": 0.02,
     },
 }
-KEPT = ("step", "train_mlm_loss", "train_nsp_loss", "val_mlm_loss", "val_nsp_loss", "val_mlm_acc", "val_nsp_acc")
+KEPT = (
+    "step",
+    "train_mlm_loss",
+    "train_nsp_loss",
+    "val_mlm_loss",
+    "val_nsp_loss",
+    "val_mlm_acc",
+    "val_nsp_acc",
+)
 
 
 def run(*words):
