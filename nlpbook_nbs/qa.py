@@ -58,7 +58,7 @@ from nlpbook_nbs.training import (
     run_training,
 )
 
-# %% ../nbs/chapters/4_qa.ipynb #30a132b0
+# %% ../nbs/chapters/4_qa.ipynb #7029e2fd
 TASK_NAME = "question-answering"
 
 
@@ -68,7 +68,7 @@ def _check_windows(args):
         raise NlpbookError(f"max_query_length={args.max_query_length}: 1 이상이어야 합니다.")
     if room < 1:
         raise NlpbookError(
-            f"max_query_length={args.max_query_length}: max_seq_length={args.max_seq_length}에서 질문과 특수 토큰 3개를 빼면 지문이 들어갈 자리가 없습니다. 질문의 길이를 줄이거나 max_seq_length를 늘리세요."
+            f"max_query_length={args.max_query_length}: max_seq_length={args.max_seq_length}에서 질문과 특수 토큰 3개를 빼면 지문이 들어갈 자리가 없습니다. max_query_length를 줄이거나 max_seq_length를 늘리세요."
         )
     if args.doc_stride < 1:
         raise NlpbookError(f"doc_stride={args.doc_stride}: 창이 앞으로 나아가지 않습니다. 1 이상으로 두세요.")
@@ -90,7 +90,10 @@ class QATrainArguments(TrainArguments):
     max_query_length: int = option(32, "질문의 최대 길이. 넘치면 뒤를 자름")
     max_answer_length: int = option(30, "답의 최대 길이")
     n_best_size: int = option(20, "창마다 남겨 둘 답 후보의 수")
-    threads: int = option(0, "특징을 만들 때 쓰는 스레드의 수. 0이면 CPU의 모든 코어, 1이면 하나만 씀")
+    threads: int = option(
+        0,
+        "특징을 만들 때 쓰는 스레드. 1이면 하나만, 0이나 2 이상이면 토크나이저의 기본값(대개 모든 코어)을 씀",
+    )
     do_eval: bool = option(True, "에폭마다 검증 데이터의 EM과 F1을 잼. 끄면 손실만 잼")
     strict: bool = option(False, "답이 answer_start에 없는 문항이 있으면 건너뛰지 않고 멈춤")
 
@@ -123,7 +126,7 @@ class QADeployArguments(DeployArguments):
             self.doc_stride = min(64, max(1, self.max_seq_length - 3 - self.max_query_length))
         _check_windows(self)
 
-# %% ../nbs/chapters/4_qa.ipynb #10c3cdac
+# %% ../nbs/chapters/4_qa.ipynb #7ccac23e
 @dataclass
 class QAExample:
     """문항 하나. `start_position_character`는 지문에서 답이 시작하는 글자의 번호입니다."""
@@ -194,7 +197,7 @@ def read_korquad(path, strict=False):
                 examples.append(QAExample(text, context, *placed[0], qas_id, golds))
     if misplaced and strict:
         raise NlpbookError(
-            f"{path}: 문항 {misplaced[0]}의 답이 answer_start에 없습니다(모두 {len(misplaced)}문항). 답의 위치를 고치거나 strict를 끄세요."
+            f"{path}: 문항 {misplaced[0]}의 답이 지문의 answer_start 자리에 없습니다(이런 문항이 모두 {len(misplaced)}개). answers의 text와 answer_start를 고치거나, 건너뛰려면 strict를 끄세요."
         )
     if misplaced:
         logger.warning(
@@ -293,10 +296,10 @@ class WindowEncoder:
             "window_length": length.astype(np.int32),
         }
 
-# %% ../nbs/chapters/4_qa.ipynb #32f05392
+# %% ../nbs/chapters/4_qa.ipynb #518e7f75
 @dataclass
 class QAFeatures:
-    """모델에 들어갈 특징 하나. 목록의 길이는 모두 `max_seq_length`이고, 답이 이 창에 없으면 두 위치는 0(`[CLS]`)입니다."""
+    """모델에 들어갈 특징 하나. 목록의 길이는 모두 `max_seq_length`이고, 답이 이 창에 통째로 들어 있지 않으면 두 위치는 0(`[CLS]`)입니다."""
 
     input_ids: list
     attention_mask: list
@@ -353,7 +356,7 @@ class WindowDataset(FeatureDataset):
 class QADataset(WindowDataset):
     """말뭉치의 `mode` 부분을 창으로 나눈 데이터셋. `dataset[i]`는 채워진 `QAFeatures`입니다.
 
-    지문은 한 번만 토큰으로 바꾸고, 창은 읽을 때 만듭니다. 캐시는 내용으로 이름 지어, 말뭉치나 토크나이저가 그대로이면 다시 만들지 않습니다.
+    지문은 한 번만 토큰으로 바꾸고 창의 자리를 정해 두며, 모델에 넣을 토큰 열은 꺼낼 때 만듭니다. 캐시의 이름은 내용에서 나오므로, 말뭉치와 토크나이저와 길이 설정이 그대로이면 다시 만들지 않습니다.
     """
 
     def __init__(self, args, tokenizer, corpus, mode):
@@ -412,7 +415,7 @@ class QADataset(WindowDataset):
             "end_positions": np.where(inside, last[question] + shift, 0),
         }
 
-# %% ../nbs/chapters/4_qa.ipynb #b8d7d964
+# %% ../nbs/chapters/4_qa.ipynb #d3098b11
 _FORMAT = 1  # 저장 형식이나 만드는 방법을 바꾸면 올립니다.
 
 
@@ -428,7 +431,7 @@ def _parts_of(example):
 
 @contextmanager
 def _threads(count):
-    """`count`가 1이면 이 안에서 토크나이저가 스레드 하나만 씁니다. 0이면 모든 코어를 씁니다."""
+    """`count`가 1이면 이 안에서 토크나이저가 스레드 하나만 씁니다. 다른 값이면 토크나이저의 기본값을 그대로 둡니다."""
     before = os.environ.get("TOKENIZERS_PARALLELISM")
     if count == 1:
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -440,7 +443,7 @@ def _threads(count):
             if before is not None:
                 os.environ["TOKENIZERS_PARALLELISM"] = before
 
-# %% ../nbs/chapters/4_qa.ipynb #07f56808
+# %% ../nbs/chapters/4_qa.ipynb #7844b2d9
 _DROPPED = str.maketrans(dict.fromkeys("'\"《》<>〈〉()‘’", " "))
 _PUNCTUATION = set(string.punctuation)
 
@@ -472,7 +475,9 @@ def korquad_scores(predictions, references):
     `predictions`는 `{문항 id: 답}`, `references`는 `{문항 id: 정답들}`입니다. 답하지 않은 문항은 0점이고, 정답이 여럿이면 가장 높은 점수를 씁니다.
     """
     if not references:
-        raise NlpbookError("채점할 문항이 없습니다.")
+        raise NlpbookError(
+            "korquad_scores: references가 비어 있어 채점할 문항이 없습니다. {문항 id: 정답들} 사전을 넣으세요."
+        )
     em = total_f1 = 0.0
     for qas_id, golds in references.items():
         if qas_id in predictions:
@@ -482,7 +487,7 @@ def korquad_scores(predictions, references):
 
 
 def write_predictions(predictions, path):
-    """예측을 공식 제출 형식(`{문항 id: 답}` JSON)으로 씁니다. 옆에 다 쓴 다음 이름을 바꿉니다."""
+    """예측을 공식 제출 형식(`{문항 id: 답}` JSON)으로 씁니다. 임시 파일에 다 쓴 다음 이름을 바꾸므로 쓰다 만 파일이 남지 않습니다."""
     path = Path(path)
     part = path.with_name(path.name + ".part")
     with explain_os_errors(path):
@@ -493,7 +498,7 @@ def write_predictions(predictions, path):
         finally:
             part.unlink(missing_ok=True)
 
-# %% ../nbs/chapters/4_qa.ipynb #40dd8890
+# %% ../nbs/chapters/4_qa.ipynb #56161258
 def best_spans(start_logits, end_logits, token_type_ids, attention_mask, max_answer_length, n_best_size):
     """창마다 점수가 높은 답의 자리들: `(점수, 시작, 끝)` `(batch, n)`. 시작은 끝보다 뒤에 올 수 없고 둘 다 지문 안에 있습니다.
 
@@ -540,7 +545,7 @@ def spans_to_text(dataset, indices, scores, first, last):
 
 
 class AnswerBook:
-    """질문마다 점수가 높은 답 후보를 모아 둡니다. 창이 몇 개이든 질문마다 `size`개만 남습니다."""
+    """질문마다 점수가 높은 답 후보를 모아 둡니다. 창이 몇 개이든 질문마다 많아야 `size`의 네 배까지만 남기고, `best`는 그 가운데 `size`개를 돌려줍니다."""
 
     def __init__(self, size):
         self.size, self.found = size, {}
@@ -637,12 +642,12 @@ class QATask(Task):
 def _without_index(batch):
     return {name: tensor for name, tensor in batch.items() if name != "index"}
 
-# %% ../nbs/chapters/4_qa.ipynb #749874c6
+# %% ../nbs/chapters/4_qa.ipynb #6dd2c4a9
 class QuestionAnswerer:
     """지문에서 답을 찾는, 함수처럼 부를 수 있는 객체. 지문이 아무리 길어도 끝까지 읽습니다.
 
     `answerer(질문, 지문)`은 `{"question", "answer", "start", "end", "score", "candidates", "found"}` 사전을 돌려줍니다.
-    `start`와 `end`는 지문의 글자 번호(`지문[start:end] == answer`), `score`는 후보들 사이의 확률, `candidates`는 다음 후보들입니다.
+    `start`와 `end`는 지문의 글자 번호(`지문[start:end] == answer`), `score`는 남은 후보들(`n_best_size`개까지)의 점수에 소프트맥스를 취한 값, `candidates`는 그다음 후보들입니다.
     지문이 비었으면 지어내지 않고 `found=False`와 빈 답을 돌려줍니다. 질문이 비었으면 `NlpbookError`를 냅니다.
     """
 

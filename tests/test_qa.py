@@ -98,7 +98,7 @@ def test_misplaced_answers_are_skipped_with_a_count_or_refused(tmp_path, message
     )
     assert [row.answer_text for row in read_korquad(path)] == ["세종"]
     assert any("2문항을 건너뜁니다" in message and "q1" in message for message in messages())
-    with pytest.raises(NlpbookError, match=r"qa\.json: 문항 q1의 답이 answer_start에 없습니다\(모두 2문항\)"):
+    with pytest.raises(NlpbookError, match=r"qa\.json: 문항 q1의 답이 지문의 answer_start 자리에 없습니다\(이런 문항이 모두 2개\)"):
         read_korquad(path, strict=True)
 
 
