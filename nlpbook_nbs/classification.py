@@ -27,11 +27,11 @@ from nlpbook_nbs.settings import (
 from nlpbook_nbs.training import (
     Recipe,
     Task,
-    read_pretrained,
     drain,
     load_model,
     load_tokenizer,
     model_inputs,
+    read_pretrained,
     run_training,
 )
 

@@ -103,10 +103,17 @@ def _train(options, rest):
     recipe = load_recipe(options.task)
     if "--help" in options.options or "-h" in options.options:
         return parse_train_arguments(recipe, ["--help"], f"nlpbook train {options.task}")
-    with contextlib.redirect_stdout(sys.stderr):  # 표준 출력에는 결과만 남깁니다.
-        args = parse_train_arguments(recipe, options.options, f"nlpbook train {options.task}")
+    _report(
+        recipe.train, lambda: parse_train_arguments(recipe, options.options, f"nlpbook train {options.task}")
+    )
+
+
+def _report(run, parse):
+    """`parse()`로 설정을 읽어 `run`을 실행하고 결과를 JSON 한 줄로 냅니다. 표준 출력에는 결과만 남깁니다."""
+    with contextlib.redirect_stdout(sys.stderr):
+        args = parse()
         set_logger(args)
-        result = recipe.train(args)
+        result = run(args)
     if is_main_process():
         print(json.dumps(result, ensure_ascii=False))
 
@@ -123,12 +130,7 @@ def _run_command(options, rest):
     command, prog = commands[options.name], f"nlpbook {options.command} {options.name}"
     if "--help" in options.options or "-h" in options.options:
         return parse_command_arguments(command, ["--help"], prog)
-    with contextlib.redirect_stdout(sys.stderr):
-        args = parse_command_arguments(command, options.options, prog)
-        set_logger(args)
-        result = command.run(args)
-    if is_main_process():
-        print(json.dumps(result, ensure_ascii=False))
+    _report(command.run, lambda: parse_command_arguments(command, options.options, prog))
 
 
 def _chunks(lines, size):

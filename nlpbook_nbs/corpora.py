@@ -2,8 +2,8 @@
 
 # %% auto #0
 __all__ = ['CORPORA', 'CONNECT_TIMEOUT', 'READ_TIMEOUT', 'ATTEMPTS', 'MODES', 'CorpusFile', 'CorpusInfo', 'sample_root',
-           'git_blob_id', 'explain_os_errors', 'lock_for', 'fetch_file', 'download', 'download_downstream_dataset',
-           'read_text', 'read_json', 'read_tsv', 'check_corpus']
+           'git_blob_id', 'explain_os_errors', 'written_aside', 'lock_for', 'fetch_file', 'download',
+           'download_downstream_dataset', 'read_text', 'read_json', 'read_tsv', 'check_corpus']
 
 # %% ../nbs/foundation/2_corpora.ipynb #2706d826
 import errno
@@ -154,6 +154,20 @@ def explain_os_errors(path):
         raise
 
 
+@contextmanager
+def written_aside(path):
+    """`path`를 통째로 바꿔 쓰기 위한 옆 파일의 경로를 줍니다. 탈 없이 끝나면 `path`로 이름을 바꾸고, 오류가 나면 지웁니다."""
+    path = Path(path)
+    part = path.with_name(path.name + ".part")
+    with explain_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield part
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
 def lock_for(path):
     """`path`를 만드는 일을 한 프로세스에만 맡기는 자물쇠."""
     folder = cache_dir() / "locks"
@@ -282,18 +296,12 @@ def fetch_file(url, path, git_blob=None, attempts=ATTEMPTS, wait=1.0):
 def _copy_from_folder(source, path, git_blob):
     if not source.is_file():
         raise NlpbookError(f"{source}: 미러 폴더에 파일이 없습니다. NLPBOOK_DATA_MIRROR 폴더를 확인하세요.")
-    part = path.with_name(path.name + ".part")
-    with explain_os_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            shutil.copyfile(source, part)
-            if git_blob_id(part) != git_blob:
-                raise NlpbookError(
-                    f"{source}: 미러 폴더의 파일이 공식 파일과 다릅니다. 공식 파일을 다시 넣으세요."
-                )
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+    with written_aside(path) as part:
+        shutil.copyfile(source, part)
+        if git_blob_id(part) != git_blob:
+            raise NlpbookError(
+                f"{source}: 미러 폴더의 파일이 공식 파일과 다릅니다. 공식 파일을 다시 넣으세요."
+            )
 
 
 def _obtain(corpus_name, file, path):
@@ -330,9 +338,8 @@ def download(corpus_name, root_dir, force_download=False):
                     "%s: 공식 파일을 받아 확인했습니다. (%s, %s)", path.name, info.title, info.license
                 )
         if file.alias and not (folder / file.alias).exists():
-            with explain_os_errors(folder):
-                shutil.copyfile(path, folder / (file.alias + ".part"))
-                os.replace(folder / (file.alias + ".part"), folder / file.alias)
+            with written_aside(folder / file.alias) as part:
+                shutil.copyfile(path, part)
     return folder
 
 

@@ -2,11 +2,11 @@
 
 # %% auto #0
 __all__ = ['SPECIAL_TOKENS', 'EXAMPLE_COLUMNS', 'TASK_NAME', 'COMMANDS', 'text_files', 'read_sentences', 'split_sentences',
-           'write_documents', 'TokenizerArguments', 'train_tokenizer', 'TokenizedText', 'random_bits', 'random_key',
-           'shuffled', 'sentence_pairs', 'TextDatasetForNextSentencePrediction', 'ExampleRows', 'ExampleSampler',
-           'MaskingCollator', 'PretrainArguments', 'parameter_counts', 'repeat_positions', 'load_pretraining_model',
-           'pretraining_losses', 'PretrainTask', 'make_pretraining_loader', 'pretraining_datasets', 'pretrain_bert',
-           'DataArguments', 'describe_data']
+           'write_documents', 'TextArguments', 'TokenizerArguments', 'train_tokenizer', 'TokenizedText', 'random_bits',
+           'random_key', 'shuffled', 'sentence_pairs', 'TextDatasetForNextSentencePrediction', 'ExampleRows',
+           'ExampleSampler', 'MaskingCollator', 'PretrainArguments', 'parameter_counts', 'repeat_positions',
+           'load_pretraining_model', 'pretraining_losses', 'PretrainTask', 'make_pretraining_loader',
+           'pretraining_datasets', 'pretrain_bert', 'DataArguments', 'describe_data']
 
 # %% ../nbs/chapters/5_pretrain.ipynb #20d7aff0
 import glob
@@ -25,13 +25,14 @@ from typing import ClassVar, Optional
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset
 from torchmetrics import MeanMetric
 from tqdm.auto import tqdm
 
-from .corpora import explain_os_errors, sample_root
+from .corpora import explain_os_errors, sample_root, written_aside
 from nlpbook_nbs.features import (
     ColumnWriter,
+    SharingSampler,
     batch_width,
     check_tokenizer,
     digest_of,
@@ -39,6 +40,7 @@ from nlpbook_nbs.features import (
     file_digest,
     on_tpu,
     streamed_columns,
+    token_dtype,
     tokenizer_fingerprint,
     warn_about_unknown,
 )
@@ -60,7 +62,6 @@ from nlpbook_nbs.training import (
     drain,
     load_model,
     load_tokenizer,
-    no_library_bars,
     read_pretrained,
     run_training,
 )
@@ -71,6 +72,8 @@ _READ_BYTES, _LONGEST_PIECE = 1 << 18, 10_000  # 한 번에 읽는 바이트 수
 
 def text_files(where):
     """`where`(파일, 폴더, `*.txt` 같은 패턴)에 있는 글 파일의 목록. 하나도 없으면 `NlpbookError`."""
+    if not str(where):
+        raise NlpbookError("train_file이 비었습니다. 한 줄에 한 문장씩 적은 글 파일의 경로를 넣으세요.")
     path = Path(where)
     found = (
         [path]
@@ -135,29 +138,30 @@ def split_sentences(text):
 
 def write_documents(documents, path):
     """문서(문장의 목록)들을 한 줄에 한 문장, 문서 사이에 빈 줄을 두어 `path`에 씁니다. 옆에 다 쓴 다음 이름을 바꿉니다."""
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    with explain_os_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(part, "w", encoding="utf-8") as file:
-                for document in documents:
-                    file.writelines(" ".join(sentence.split()) + "\n" for sentence in document)
-                    file.write("\n")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    return path
+    with written_aside(path) as part, open(part, "w", encoding="utf-8") as file:
+        for document in documents:
+            file.writelines(" ".join(sentence.split()) + "\n" for sentence in document)
+            file.write("\n")
+    return Path(path)
 
 # %% ../nbs/chapters/5_pretrain.ipynb #25822a19
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # 번호는 0부터 4까지
 
 
 @dataclass
-class TokenizerArguments:
+class TextArguments:
+    """글을 읽는 명령의 설정."""
+
+    train_file: str = option("", "글 파일, 폴더, 또는 패턴. 한 줄에 한 문장, 빈 줄이 문서의 경계")
+
+    def __post_init__(self):
+        text_files(self.train_file)
+
+
+@dataclass
+class TokenizerArguments(TextArguments):
     """토크나이저 학습 설정."""
 
-    train_file: str = option("", "글 파일, 폴더, 또는 패턴. 한 줄에 한 문장")
     output_dir: str = option("nlpbook-models/tokenizer", "토크나이저를 저장할 폴더")
     vocab_size: int = option(8000, "어휘의 크기")
     min_frequency: int = option(2, "이보다 드물게 붙어 나오는 조각은 합치지 않음")
@@ -166,9 +170,9 @@ class TokenizerArguments:
     )
 
     def __post_init__(self):
-        for name in ("train_file", "output_dir"):
-            if not getattr(self, name):
-                raise NlpbookError(f"{name}이(가) 비었습니다. 경로를 적으세요.")
+        super().__post_init__()
+        if not self.output_dir:
+            raise NlpbookError("output_dir이 비었습니다. 토크나이저를 저장할 폴더를 적으세요.")
         if self.limit_alphabet is None and isinstance(self.vocab_size, int):
             self.limit_alphabet = max(1, self.vocab_size // 4)
         lows = {"vocab_size": len(SPECIAL_TOKENS) + 1, "min_frequency": 1, "limit_alphabet": 1}
@@ -279,7 +283,7 @@ class TokenizedText:
 
     def _write(self, files, aside):
         encode = _token_encoder(self.tokenizer)
-        dtype = np.uint16 if len(self.tokenizer) <= 1 << 16 else np.uint32
+        dtype = token_dtype(self.tokenizer)
         with (
             ColumnWriter(aside / "tokens.npy", dtype) as tokens,
             ColumnWriter(aside / "sentences.npy", np.int64) as sentences,
@@ -326,9 +330,7 @@ class TokenizedText:
 
 def _token_encoder(tokenizer):
     """문장의 목록을 `(모든 토큰 번호 (전체 토큰 수,), 문장마다의 토큰 수 (문장 수,))`로 바꾸는 함수."""
-    backend = fast_backend(tokenizer, 2)
-    if backend is not None:
-        backend.no_truncation()
+    backend = fast_backend(tokenizer)
 
     def encode(sentences):
         if not sentences:
@@ -616,7 +618,7 @@ class ExampleRows:
         return self.dataset[int(self.indices[place])]
 
 
-class ExampleSampler(DistributedSampler):
+class ExampleSampler(SharingSampler):
     """에폭마다 새 순서로 예시를 내놓는 샘플러. 순서는 데이터셋의 시드, 에폭, 전체 배치 크기로 정해집니다.
 
     `group_by_length=True`면 배치 `chunk_batches`개를 채울 예시를 길이순으로 세워, 길이가 비슷한 것끼리 배치를 이룹니다.
@@ -625,27 +627,17 @@ class ExampleSampler(DistributedSampler):
     """
 
     def __init__(self, dataset, batch_size, shuffle=True, group_by_length=True, chunk_batches=50):
-        super().__init__(dataset, num_replicas=1, rank=0, shuffle=shuffle)
-        self.batch_size, self.group_by_length, self.chunk_batches = batch_size, group_by_length, chunk_batches
-        self.count = len(dataset)  # 에폭마다 예시 수가 조금 달라도 스텝 수는 첫 에폭에 맞춥니다.
+        # 에폭마다 예시 수가 조금 달라도 스텝 수는 첫 에폭에 맞춥니다.
+        super().__init__(dataset, len(dataset), batch_size, shuffle)
+        self.group_by_length, self.chunk_batches = group_by_length, chunk_batches
         self.set_epoch(0)
-
-    def _world(self):
-        distributed = torch.distributed
-        if distributed.is_available() and distributed.is_initialized():
-            return distributed.get_world_size(), distributed.get_rank()
-        return 1, 0
 
     def set_epoch(self, epoch):
         self.epoch = epoch
         self.dataset.set_epoch(epoch if self.shuffle else 0)
 
-    def __len__(self):
-        world, rank = self._world()
-        return -(-self.count // world) if self.shuffle else len(range(rank, self.count, world))
-
     def __iter__(self):
-        world, rank = self._world()
+        world, rank = self.world
         if not self.shuffle:
             yield from range(rank, len(self.dataset), world)
             return
@@ -820,10 +812,9 @@ class PretrainArguments(TrainArguments):
     )
 
     def __post_init__(self):
-        if not self.train_file:
-            raise NlpbookError("train_file이 비었습니다. 한 줄에 한 문장씩 적은 글 파일의 경로를 넣으세요.")
+        files = text_files(self.train_file)
         if self.downstream_corpus_name is None:
-            self.downstream_corpus_name = text_files(self.train_file)[0].stem
+            self.downstream_corpus_name = files[0].stem
         super().__post_init__()
         for name in ("short_seq_probability", "nsp_probability", "dropout"):
             if not 0 <= getattr(self, name) <= 1:
@@ -1035,10 +1026,9 @@ def pretrain_bert(args):
 
 
 @dataclass
-class DataArguments:
+class DataArguments(TextArguments):
     """사전학습 데이터를 미리 만들어 살펴볼 때의 설정."""
 
-    train_file: str = option("", "글 파일, 폴더, 또는 패턴")
     pretrained_model_name: str = option("nlpbook-mini", "토크나이저 폴더나 모델 이름")
     block_size: int = option(128, "예시의 최대 길이 (토큰)")
     short_seq_probability: float = option(0.1, "일부러 짧게 만드는 예시의 비율")
@@ -1049,8 +1039,6 @@ class DataArguments:
 
 def describe_data(args):
     """사전학습 데이터를 만들고 크기를 사전으로 돌려줍니다. 길이의 단위는 토큰입니다."""
-    if not args.train_file:
-        raise NlpbookError("train_file이 비었습니다. 한 줄에 한 문장씩 적은 글 파일의 경로를 넣으세요.")
     tokenizer = load_tokenizer(args)
     started = time.perf_counter()
     data = TextDatasetForNextSentencePrediction(

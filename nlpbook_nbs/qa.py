@@ -24,26 +24,25 @@ import torch
 from nlpbook_nbs.corpora import (
     check_corpus,
     download_downstream_dataset,
-    explain_os_errors,
     read_json,
     sample_root,
+    written_aside,
 )
 from nlpbook_nbs.features import (
     FeatureDataset,
     cached_columns,
     check_tokenizer,
     corpus_fingerprint,
-    digest_of,
     fast_backend,
+    feature_folder,
     on_tpu,
-    tokenizer_fingerprint,
+    token_dtype,
     warn_about_unknown,
 )
 from nlpbook_nbs.settings import (
     DeployArguments,
     NlpbookError,
     TrainArguments,
-    cache_dir,
     logger,
     option,
     set_seed,
@@ -166,7 +165,7 @@ class KorQuADV1Corpus:
 
 def read_korquad(path, strict=False):
     """KorQuAD 1.0 JSON 파일을 `QAExample` 목록으로 읽습니다. 지문이 같은 문항들은 지문 문자열 하나를 함께 가리킵니다."""
-    examples, misplaced, seen = [], [], {}
+    examples, misplaced, seen = [], [], set()
     for number, article in enumerate(_list_of(read_json(path), "data", path, "최상위")):
         for place, paragraph in enumerate(_list_of(article, "paragraphs", path, f"data[{number}]")):
             where = f"data[{number}].paragraphs[{place}]"
@@ -183,7 +182,7 @@ def read_korquad(path, strict=False):
                     raise NlpbookError(
                         f"{path}: 문항 {qas_id}이(가) 두 번 나옵니다. id는 문항마다 달라야 합니다."
                     )
-                seen[qas_id] = True
+                seen.add(qas_id)
                 answers = _list_of(question, "answers", path, told)
                 golds = tuple(_text_of(answer, "text", path, told) for answer in answers)
                 placed = [
@@ -239,13 +238,12 @@ class WindowEncoder:
     def __init__(self, tokenizer, args):
         check_tokenizer(tokenizer)
         self.tokenizer, self.args = tokenizer, args
-        self.backend = fast_backend(tokenizer, 2)
+        self.backend = fast_backend(tokenizer)
         if self.backend is None:
             raise NlpbookError(
                 f"{type(tokenizer).__name__}: 글자의 위치를 알려 주지 않는 느린 토크나이저입니다. AutoTokenizer로 읽은 빠른 토크나이저를 쓰세요."
             )
-        self.backend.no_truncation()
-        self.dtype = np.uint16 if len(tokenizer) <= 1 << 16 else np.uint32
+        self.dtype = token_dtype(tokenizer)
 
     def _encode(self, texts, offsets):
         encode = self.backend.encode_batch if offsets else self.backend.encode_batch_fast
@@ -370,14 +368,7 @@ class QADataset(WindowDataset):
             )
         source = corpus_fingerprint(corpus, root, mode, lambda: self.examples, _parts_of)
         shape = (args.max_seq_length, args.doc_stride, args.max_query_length, len(self.examples))
-        self.fingerprint = digest_of(
-            *(str(part).encode() for part in (_FORMAT, source, shape, tokenizer_fingerprint(tokenizer)))
-        )
-        folder = (
-            cache_dir()
-            / "features"
-            / f"{args.downstream_corpus_name or 'corpus'}-{args.max_seq_length}-{self.fingerprint}"
-        )
+        folder, self.fingerprint = feature_folder(args, tokenizer, _FORMAT, source, shape)
         columns = cached_columns(folder, lambda: self._build(encoder), args.overwrite_cache)
         super().__init__(columns, tokenizer, args, args.pad_to_max_length or on_tpu())
 
@@ -488,15 +479,8 @@ def korquad_scores(predictions, references):
 
 def write_predictions(predictions, path):
     """예측을 공식 제출 형식(`{문항 id: 답}` JSON)으로 씁니다. 임시 파일에 다 쓴 다음 이름을 바꾸므로 쓰다 만 파일이 남지 않습니다."""
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    with explain_os_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_text(json.dumps(predictions, ensure_ascii=False, indent=1), encoding="utf-8")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+    with written_aside(path) as part:
+        part.write_text(json.dumps(predictions, ensure_ascii=False, indent=1), encoding="utf-8")
 
 # %% ../nbs/chapters/4_qa.ipynb #56161258
 def best_spans(start_logits, end_logits, token_type_ids, attention_mask, max_answer_length, n_best_size):
@@ -557,6 +541,19 @@ class AnswerBook:
         if len(candidates) > 4 * self.size:
             self.found[question] = dict(self._best(candidates))
 
+    def read(self, data, indices, batch, outputs, max_answer_length):
+        """데이터셋 `data`의 `indices`번 창들을 읽은 모델의 출력에서 답 후보를 골라 보탭니다."""
+        spans = best_spans(
+            outputs.start_logits,
+            outputs.end_logits,
+            batch["token_type_ids"],
+            batch["attention_mask"],
+            max_answer_length,
+            self.size,
+        )
+        for found in spans_to_text(data, indices, *(tensor.cpu().numpy() for tensor in spans)):
+            self.add(*found)
+
     def _best(self, candidates):
         return sorted(candidates.items(), key=lambda item: (-item[1], item[0]))[: self.size]
 
@@ -588,18 +585,9 @@ class QATask(Task):
         super().update_metrics(outputs, batch)
         if not self.args.do_eval or "index" not in batch:
             return
-        spans = best_spans(
-            outputs.start_logits,
-            outputs.end_logits,
-            batch["token_type_ids"],
-            batch["attention_mask"],
-            self.args.max_answer_length,
-            self.args.n_best_size,
+        self.book.read(
+            self._data(), batch["index"].cpu().numpy(), batch, outputs, self.args.max_answer_length
         )
-        data = self._data()
-        indices = batch["index"].cpu().numpy()
-        for found in spans_to_text(data, indices, *(tensor.cpu().numpy() for tensor in spans)):
-            self.book.add(*found)
 
     def _data(self):
         trainer = self.trainer
@@ -685,16 +673,7 @@ class QuestionAnswerer:
                 batch = _without_index(data.__getitems__(indices).to_batch())
                 batch = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
                 found = self.model(**model_inputs(self.model, batch))
-                spans = best_spans(
-                    found.start_logits,
-                    found.end_logits,
-                    batch["token_type_ids"],
-                    batch["attention_mask"],
-                    self.args.max_answer_length,
-                    self.args.n_best_size,
-                )
-                for answer in spans_to_text(data, indices, *(tensor.cpu().numpy() for tensor in spans)):
-                    book.add(*answer)
+                book.read(data, indices, batch, found, self.args.max_answer_length)
         places = {place: row for row, place in enumerate(asked)}
         return [
             self._result(*pair, book.best(places[place]) if place in places else [])

@@ -38,7 +38,7 @@ from torch.optim.lr_scheduler import ExponentialLR
 from torch.utils.data import DataLoader, SequentialSampler
 from torchmetrics import MeanMetric
 
-from .corpora import explain_os_errors
+from .corpora import explain_os_errors, written_aside
 from .features import LengthGroupedSampler, data_collator, on_tpu
 from nlpbook_nbs.settings import (
     MODEL_RECORD,
@@ -325,18 +325,10 @@ class SafeCheckpointIO(TorchCheckpointIO):
     """옆에 다 쓴 다음 이름을 바꾸고, 코드가 든 파일은 읽지 않는 체크포인트 입출력."""
 
     def save_checkpoint(self, checkpoint, path, storage_options=None):
-        path = Path(path)
-        part = path.with_name(path.name + ".part")
-        with explain_os_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with open(part, "wb") as file:
-                    torch.save(checkpoint, file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(part, path)
-            finally:
-                part.unlink(missing_ok=True)
+        with written_aside(path) as part, open(part, "wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
 
     def load_checkpoint(self, path, map_location=None, weights_only=None):
         return load_checkpoint(path)

@@ -1,5 +1,6 @@
 """모든 시험은 인터넷 없이, 자기만의 캐시 폴더에서 돌아갑니다."""
 
+import json
 import os
 from pathlib import Path
 
@@ -9,6 +10,22 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ["NLPBOOK_PROFILE"] = "quick"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.pop("NLPBOOK_DATA_MIRROR", None)
+
+# 몇 초 만에 학습할 수 있는 BERT의 크기
+SMALL_BERT = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "max_position_embeddings": 64,
+}
+
+
+def write(path, value):
+    """글이나 JSON으로 바꿀 값을 UTF-8 파일로 쓰고 경로를 돌려줍니다."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    path.write_text(text, encoding="utf-8")
+    return path
 
 
 @pytest.fixture(autouse=True)
@@ -56,37 +73,35 @@ def tiny_model(tmp_path, mini_tokenizer):
 
     folder = tmp_path / "tiny"
     mini_tokenizer.save_pretrained(folder)
-    BertConfig(
-        vocab_size=len(mini_tokenizer),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=64,
-    ).save_pretrained(folder)
+    BertConfig(vocab_size=len(mini_tokenizer), **SMALL_BERT).save_pretrained(folder)
     return folder
 
 
 @pytest.fixture
-def train_args(tmp_path, tiny_model):
-    """예시 말뭉치로 몇 초 만에 끝나는 학습 설정을 만드는 함수."""
-    from nlpbook_nbs.classification import ClassificationTrainArguments
+def small_training(tmp_path, tiny_model):
+    """예시 말뭉치로 몇 초 만에 끝나는 학습의 설정값. 과제와 말뭉치는 따로 정합니다."""
     from nlpbook_nbs.corpora import sample_root
 
+    return {
+        "pretrained_model_name": str(tiny_model),
+        "downstream_corpus_root_dir": sample_root(),
+        "downstream_model_dir": str(tmp_path / "model"),
+        "from_scratch": True,
+        "max_seq_length": 32,
+        "batch_size": 32,
+        "epochs": 1,
+        "learning_rate": 1e-3,
+        "seed": 7,
+        "accelerator": "cpu",
+    }
+
+
+@pytest.fixture
+def train_args(small_training):
+    """문서 분류의 학습 설정을 만드는 함수."""
+    from nlpbook_nbs.classification import ClassificationTrainArguments
+
     def make(**changes):
-        values = {
-            "pretrained_model_name": str(tiny_model),
-            "downstream_corpus_name": "nsmc",
-            "downstream_corpus_root_dir": sample_root(),
-            "downstream_model_dir": str(tmp_path / "model"),
-            "from_scratch": True,
-            "max_seq_length": 32,
-            "batch_size": 32,
-            "epochs": 1,
-            "learning_rate": 1e-3,
-            "seed": 7,
-            "accelerator": "cpu",
-        }
-        return ClassificationTrainArguments(**(values | changes))
+        return ClassificationTrainArguments(**(small_training | {"downstream_corpus_name": "nsmc"} | changes))
 
     return make

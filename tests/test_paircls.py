@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import write
 
 from nlpbook_nbs.cli import main
 from nlpbook_nbs.corpora import sample_root
@@ -26,13 +27,6 @@ SAMPLE = Path(sample_root(), "klue-nli")
 def pair(**changes):
     row = {"guid": "a", "premise": "비가 온다.", "hypothesis": "날이 흐리다.", "gold_label": "neutral"}
     return {name: value for name, value in (row | changes).items() if value is not None}
-
-
-def write(path, value):
-    path.write_text(
-        value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), encoding="utf-8"
-    )
-    return path
 
 
 def test_sample_pairs_are_balanced_and_come_in_threes():

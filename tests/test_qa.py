@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import write
 
 from nlpbook_nbs.cli import main
 from nlpbook_nbs.corpora import sample_root
@@ -43,31 +44,17 @@ def korquad(*questions, context="세종은 1443년에 한글을 만들었다."):
     return {"version": "1", "data": [{"title": "글", "paragraphs": [{"context": context, "qas": rows}]}]}
 
 
-def write(path, value):
-    path.write_text(
-        value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), encoding="utf-8"
-    )
-    return path
-
-
 @pytest.fixture
-def qa_args(tmp_path, tiny_model):
+def qa_args(small_training):
+    values = {
+        "downstream_corpus_name": "korquad-v1",
+        "max_seq_length": 64,
+        "max_query_length": 16,
+        "doc_stride": 24,
+    }
+
     def make(**changes):
-        values = {
-            "pretrained_model_name": str(tiny_model),
-            "downstream_corpus_name": "korquad-v1",
-            "downstream_corpus_root_dir": sample_root(),
-            "downstream_model_dir": str(tmp_path / "model"),
-            "from_scratch": True,
-            "max_seq_length": 64,
-            "max_query_length": 16,
-            "doc_stride": 24,
-            "epochs": 1,
-            "learning_rate": 1e-3,
-            "seed": 7,
-            "accelerator": "cpu",
-        }
-        return QATrainArguments(**(values | changes))
+        return QATrainArguments(**(small_training | values | changes))
 
     return make
 
@@ -98,7 +85,10 @@ def test_misplaced_answers_are_skipped_with_a_count_or_refused(tmp_path, message
     )
     assert [row.answer_text for row in read_korquad(path)] == ["세종"]
     assert any("2문항을 건너뜁니다" in message and "q1" in message for message in messages())
-    with pytest.raises(NlpbookError, match=r"qa\.json: 문항 q1의 답이 지문의 answer_start 자리에 없습니다\(이런 문항이 모두 2개\)"):
+    with pytest.raises(
+        NlpbookError,
+        match=r"qa\.json: 문항 q1의 답이 지문의 answer_start 자리에 없습니다\(이런 문항이 모두 2개\)",
+    ):
         read_korquad(path, strict=True)
 
 
