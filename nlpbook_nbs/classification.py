@@ -50,6 +50,8 @@ class ClassificationTrainArguments(TrainArguments):
 class ClassificationDeployArguments(DeployArguments):
     """문서 분류(와 문장 쌍 분류)의 추론 설정."""
 
+    also_opens: ClassVar[tuple] = ("pair-classification",)  # 책은 두 과제에 이 클래스를 씁니다.
+
 # %% ../nbs/chapters/2_classification.ipynb #24282cc5
 @dataclass
 class ClassificationExample:

@@ -19,6 +19,7 @@ from pathlib import Path
 from nlpbook_nbs.settings import (
     PACKAGE_DIR,
     NlpbookError,
+    check_model_task,
     default_corpus_root,
     get_profile,
     is_main_process,
@@ -148,7 +149,9 @@ def _predict(options, rest):
             "batch_size": options.batch_size,
             "max_seq_length": options.max_seq_length,
         }
-        predict = recipe.load(recipe.deploy_arguments(**values))
+        args = recipe.deploy_arguments(**values)
+        check_model_task(options.model_dir, recipe.train_arguments.downstream_task_name)
+        predict = recipe.load(args)
     for chunk in _chunks(_inputs(recipe.fields, options.texts), 1024):
         for found in predict(chunk):
             print(json.dumps(found, ensure_ascii=False))

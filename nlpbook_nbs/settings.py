@@ -372,6 +372,8 @@ class DeployArguments:
     max_seq_length: Optional[int] = option(None, "한 입력의 최대 토큰 수. 비우면 학습할 때의 값")
     batch_size: int = option(32, "한 번에 처리할 문장 수")
 
+    also_opens: ClassVar[tuple] = ()  # 같은 설정으로 열 수 있는 다른 과제들
+
     def __post_init__(self):
         _require(
             self.downstream_model_dir,
@@ -383,6 +385,8 @@ class DeployArguments:
             _is_integer(self.batch_size) and self.batch_size >= 1,
             f"batch_size={self.batch_size!r}: 1 이상의 정수여야 합니다.",
         )
+        if read_model_record(folder).get("task") in self.also_opens:
+            self.downstream_task_name = read_model_record(folder)["task"]
         record = check_model_task(folder, self.downstream_task_name)
         self.pretrained_model_name = resolve_model_name(self.pretrained_model_name)
         if self.max_seq_length is None:

@@ -623,7 +623,9 @@ def test_resume_with_another_text_or_tokenizer_is_refused_with_the_reason(
     else:
         other = tmp_path / "other"
         train_tokenizer(
-            TokenizerArguments(train_file=str(TEXT), output_dir=str(other), vocab_size=3000, limit_alphabet=500)
+            TokenizerArguments(
+                train_file=str(TEXT), output_dir=str(other), vocab_size=3000, limit_alphabet=500
+            )
         )
         values["pretrained_model_name"] = str(other)
     with pytest.raises(NlpbookError, match=rf"last\.ckpt.*{what}\("):

@@ -1,0 +1,157 @@
+"""책의 셀을 차례로, 불러오는 패키지의 이름만 바꾸어 실행해 봅니다: 2장, 3장, 4장."""
+
+import numpy as np
+import pytest
+import torch
+
+from nlpbook_nbs.classification import load_classifier
+from nlpbook_nbs.corpora import sample_root
+
+SETUP = """
+import torch
+import nlpbook_nbs as nlpbook
+{imports}
+args = {arguments}(
+    pretrained_model_name=MODEL, downstream_task_name="{task}", downstream_corpus_name="{corpus}",
+    downstream_corpus_root_dir=ROOT, downstream_model_dir=FOLDER,
+    batch_size=32 if torch.cuda.is_available() else 4, learning_rate=5e-5, max_seq_length=64, epochs=1,
+    tpu_cores=0 if torch.cuda.is_available() else 8, seed=7, {more}
+)
+nlpbook.set_seed(args)
+nlpbook.set_logger(args)
+nlpbook.download_downstream_dataset(args)
+from transformers import BertTokenizer
+tokenizer = BertTokenizer.from_pretrained(args.pretrained_model_name, do_lower_case=False)
+corpus = {corpus_class}()
+train_dataset = {dataset}(args=args, corpus=corpus, tokenizer=tokenizer, mode="train")
+from torch.utils.data import DataLoader, RandomSampler
+train_dataloader = DataLoader(
+    train_dataset, batch_size=args.batch_size, sampler=RandomSampler(train_dataset, replacement=False),
+    collate_fn=nlpbook.data_collator, drop_last=False, num_workers=args.cpu_workers,
+)
+from torch.utils.data import SequentialSampler
+val_dataset = {dataset}(args=args, corpus=corpus, tokenizer=tokenizer, mode="{mode}")
+val_dataloader = DataLoader(
+    val_dataset, batch_size=args.batch_size, sampler=SequentialSampler(val_dataset),
+    collate_fn=nlpbook.data_collator, drop_last=False, num_workers=args.cpu_workers,
+)
+from transformers import BertConfig, {model}
+pretrained_model_config = BertConfig.from_pretrained(args.pretrained_model_name{labels})
+model = {model}.from_pretrained(args.pretrained_model_name, config=pretrained_model_config)
+task = {task_class}(model, args)
+trainer = nlpbook.get_trainer(args)
+trainer.fit(task, train_dataloader=train_dataloader, val_dataloaders=val_dataloader)
+"""
+LOAD = """
+args = {deploy}(pretrained_model_name=MODEL, downstream_model_dir=FOLDER, max_seq_length=64)
+fine_tuned_model_ckpt = torch.load(args.downstream_model_checkpoint_fpath, map_location=torch.device("cpu"))
+pretrained_model_config = BertConfig.from_pretrained(args.pretrained_model_name{found_labels})
+model = {model}(pretrained_model_config)
+model.load_state_dict({{k.replace("model.", ""): v for k, v in fine_tuned_model_ckpt["state_dict"].items()}})
+model.eval()
+"""
+CLASSIFICATION = {
+    "arguments": "ClassificationTrainArguments",
+    "deploy": "ClassificationDeployArguments",
+    "dataset": "ClassificationDataset",
+    "task_class": "ClassificationTask",
+    "model": "BertForSequenceClassification",
+    "labels": ", num_labels=corpus.num_labels",
+    "found_labels": ', num_labels=fine_tuned_model_ckpt["state_dict"]["model.classifier.bias"].shape.numel()',
+    "mode": "test",
+    "more": "",
+}
+_NAMES = (
+    "ClassificationTrainArguments, ClassificationDeployArguments, ClassificationDataset, ClassificationTask"
+)
+CHAPTERS = {
+    "doc-cls": CLASSIFICATION
+    | {
+        "imports": f"from nlpbook_nbs.classification import {_NAMES}, NsmcCorpus",
+        "task": "document-classification",
+        "corpus": "nsmc",
+        "corpus_class": "NsmcCorpus",
+    },
+    "pair-cls": CLASSIFICATION
+    | {
+        "imports": f"from nlpbook_nbs.classification import {_NAMES}\nfrom nlpbook_nbs.paircls import KlueNLICorpus",
+        "task": "pair-classification",
+        "corpus": "klue-nli",
+        "corpus_class": "KlueNLICorpus",
+    },
+    "qa": {
+        "imports": "from nlpbook_nbs.qa import QATrainArguments, QADeployArguments, KorQuADV1Corpus, QADataset, QATask",
+        "task": "question-answering",
+        "corpus": "korquad-v1",
+        "arguments": "QATrainArguments",
+        "deploy": "QADeployArguments",
+        "corpus_class": "KorQuADV1Corpus",
+        "dataset": "QADataset",
+        "task_class": "QATask",
+        "model": "BertForQuestionAnswering",
+        "labels": "",
+        "found_labels": "",
+        "mode": "val",
+        "more": "max_query_length=32, doc_stride=16, threads=4,",
+    },
+}
+
+
+@pytest.fixture
+def local_model(tiny_model):
+    """가중치까지 있는 아주 작은 모델 폴더."""
+    from transformers import AutoConfig, AutoModel
+
+    AutoModel.from_config(AutoConfig.from_pretrained(tiny_model)).save_pretrained(tiny_model)
+    return str(tiny_model)
+
+
+@pytest.fixture
+def run_chapter(tmp_path, local_model):
+    def run(name):
+        space = {"MODEL": local_model, "ROOT": sample_root(), "FOLDER": str(tmp_path / "model")}
+        with pytest.warns(FutureWarning, match="train_dataloader는 옛 이름"):
+            exec((SETUP + LOAD).format(**CHAPTERS[name]), space)  # noqa: S102 - 책의 셀을 그대로 실행해 보는 시험입니다.
+        return space
+
+    return run
+
+
+TEXTS = {"doc-cls": "재미있어요", "pair-cls": ("비가 온다.", "날이 맑다.")}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_classification_cells_give_the_probabilities_of_our_classifier(run_chapter, capsys, name):
+    space = run_chapter(name)
+    text = TEXTS[name]
+    inputs = space["tokenizer"](
+        *([[part] for part in text] if isinstance(text, tuple) else [[text]]),
+        max_length=64,
+        padding="max_length",
+        truncation=True,
+        return_tensors="pt",
+    )
+    with torch.no_grad():
+        probabilities = space["model"](**inputs).logits.softmax(dim=1)
+    assert probabilities.shape == (1, space["corpus"].num_labels)
+    assert np.allclose(probabilities.numpy(), load_classifier(space["args"]).probabilities([text]), atol=1e-5)
+    if not torch.cuda.is_available():
+        assert capsys.readouterr().err.count("TPU가 없어") == 1
+
+
+def test_question_answering_cells_give_the_scores_of_our_answerer(run_chapter):
+    from nlpbook_nbs.qa import korquad_scores, load_answerer
+
+    space = run_chapter("qa")
+    assert "val_f1" in space["trainer"].callback_metrics
+    answerer = load_answerer(space["args"])
+    for name, weight in answerer.model.state_dict().items():
+        assert torch.equal(weight, space["model"].state_dict()[name])
+    rows = space["val_dataset"].examples
+    answerer.args.doc_stride, answerer.args.max_query_length = 16, 32
+    found = answerer.answer([(row.question_text, row.context_text) for row in rows])
+    scores = korquad_scores(
+        {row.qas_id: answer["answer"] for row, answer in zip(rows, found)},
+        {row.qas_id: row.answers for row in rows},
+    )
+    assert scores["f1"] == pytest.approx(float(space["trainer"].callback_metrics["val_f1"]), abs=0.5)
