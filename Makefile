@@ -1,6 +1,6 @@
 # make learn     처음 한 번: 설치하고, 작은 모델을 학습해 써 봅니다
 # make notebook  모든 장을 주피터랩으로 엽니다
-# make test      노트북과 tests/를 모두 실행합니다
+# make test      노트북과 tests/를 모두 실행합니다 (장은 tests/test_chapters.py가 휠에서 한 번 실행합니다)
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -16,7 +16,7 @@ notebook: $(INSTALLED)
 	$(BIN)/nlpbook notebook
 
 test: $(INSTALLED)
-	NLPBOOK_PROFILE=quick HF_HUB_OFFLINE=1 $(BIN)/nbdev_test --n_workers 1
+	NLPBOOK_PROFILE=quick HF_HUB_OFFLINE=1 $(BIN)/nbdev_test --path nbs/foundation --n_workers 1
 	NLPBOOK_PROFILE=quick HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
 
 export: $(INSTALLED)

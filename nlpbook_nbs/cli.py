@@ -172,7 +172,7 @@ def _inputs(fields, texts):
         empty = next((name for name, text in zip(fields, row) if not text.strip()), None)
         if empty:
             raise NlpbookError(
-                f"{where}{number}번째 {empty}이(가) 비었습니다. 빈 줄이나 빈칸을 채우거나 지우고 다시 실행하세요."
+                f"{where}{number}번째 줄의 {empty} 칸이 비었습니다. 채우거나 지우고 다시 실행하세요."
             )
         yield row[0] if size == 1 else tuple(row)
 
