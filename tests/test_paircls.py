@@ -138,7 +138,7 @@ def test_pairs_on_standard_input_are_split_by_tab(tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("가\t나\n다\t\n".encode())))
     found = _inputs(("전제", "가설"), [])
     assert next(found) == ("가", "나")
-    with pytest.raises(NlpbookError, match="2번째 가설"):
+    with pytest.raises(NlpbookError, match="2번째 줄의 가설"):
         next(found)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("가나\n".encode())))
     with pytest.raises(NlpbookError, match="1번째 줄의 칸이 1개"):
