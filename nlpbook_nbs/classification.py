@@ -305,7 +305,14 @@ RECIPE = Recipe(
     quick={
         "model": {"pretrained_model_name": "nlpbook-mini"},
         "corpus": {"downstream_corpus_name": "nsmc", "downstream_corpus_root_dir": sample_root()},
-        "training": {"batch_size": 16, "learning_rate": 4e-4, "epochs": 5, "monitor": "max val_acc"},
+        "training": {
+            "batch_size": 32,
+            "learning_rate": 8e-4,
+            "lr_scheduler": "linear",
+            "warmup_ratio": 0.1,
+            "epochs": 5,
+            "monitor": "max val_acc",
+        },
     },
     train=train_classifier,
     load=load_classifier,
