@@ -38,16 +38,20 @@ def klue_nli(data, work):
 def kornli(data, work):
     folder = work / "corpora" / "kornli"
     folder.mkdir(parents=True, exist_ok=True)
-    for source, target in (
-        ("xnli.test.ko.tsv", "multinli.train.ko.tsv"),
-        ("xnli.dev.ko.tsv", "xnli.dev.ko.tsv"),
-    ):
-        shutil.copyfile(data / "kornli" / source, folder / target)
+    # 시험 파일로 학습하고 개발 파일로 잽니다. 시험 파일의 자리에도 개발 파일을 둡니다.
+    for source, target in (("test", "multinli.train"), ("dev", "xnli.dev"), ("dev", "xnli.test")):
+        shutil.copyfile(data / "kornli" / f"xnli.{source}.ko.tsv", folder / f"{target}.ko.tsv")
     return nli(work / "corpora", {"downstream_corpus_name": "kornli"})
 
 
 def nli(root, corpus):
-    settings = corpus | {"epochs": 8, "batch_size": 32, "lr_scheduler": "linear", "warmup_ratio": 0.1}
+    settings = corpus | {
+        "epochs": 8,
+        "batch_size": 32,
+        "lr_scheduler": "linear",
+        "warmup_ratio": 0.1,
+        "monitor": "max val_acc",
+    }
     recipe = load_recipe("pair-cls")
     args = recipe.train_arguments(
         downstream_corpus_root_dir=str(root), pretrained_model_name="nlpbook-mini", **corpus
@@ -126,8 +130,8 @@ def constant_answer(path):
 
 LEARNING_RATES = {  # 무작위 가중치에는 더 큰 학습률이 맞습니다.
     "nsmc": (3e-4, 5e-4),
-    "klue-nli": (3e-4, 5e-4),
-    "kornli": (3e-4, 5e-4),
+    "klue-nli": (5e-4, 5e-4),
+    "kornli": (5e-4, 5e-4),
     "qa": (5e-4, 5e-4),
 }
 SECTIONS = {"nsmc": nsmc, "klue-nli": klue_nli, "kornli": kornli, "qa": qa}
