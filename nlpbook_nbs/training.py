@@ -708,12 +708,14 @@ class Trainer(pl.Trainer):
         return str(path)
 
     def _put_old_run_aside(self):
-        """새로 학습할 때 지난 체크포인트가 섞이지 않도록 `checkpoints.previous`로 옮깁니다."""
+        """새로 학습할 때 지난 체크포인트가 섞이지 않도록 `checkpoints.previous`로 옮깁니다. 쓰다 만 파일은 지웁니다."""
         if self.is_global_zero:
             folder = self.resume_checkpoint.path.parent
             with explain_os_errors(folder):
                 folder.parent.mkdir(parents=True, exist_ok=True)
-                if folder.exists():
+                for part in folder.glob("*.part"):
+                    part.unlink()
+                if folder.exists() and any(folder.iterdir()):
                     previous = folder.with_name(folder.name + ".previous")
                     if previous.exists():
                         shutil.rmtree(previous)

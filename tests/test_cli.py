@@ -117,7 +117,10 @@ def test_wrong_command_is_one_sentence(argv, what, capsys):
 
 @pytest.mark.parametrize(
     ("data", "what"),
-    [("좋아요\n\n".encode(), "표준 입력:2번째 줄의 문장 칸이 비었습니다"), (b"\xb0\xa1\n", "표준 입력:1: UTF-8")],
+    [
+        ("좋아요\n\n".encode(), "표준 입력:2번째 줄의 문장 칸이 비었습니다"),
+        (b"\xb0\xa1\n", "표준 입력:1: UTF-8"),
+    ],
 )
 def test_bad_line_on_standard_input_is_named(command, tmp_path, data, what):
     assert main(command) == 0

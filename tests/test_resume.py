@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -96,6 +97,20 @@ def test_new_training_does_not_mix_with_the_old_one(trained, tmp_path):
     assert (folder / "checkpoints.previous" / "last.ckpt").exists()
     assert load_checkpoint(folder / "checkpoints" / "last.ckpt")["epoch"] == 0
     assert trainer.current_epoch == 1
+
+
+def test_half_written_checkpoint_is_cleared_and_displaces_no_older_run(trained, tmp_path):
+    """첫 체크포인트를 쓰다가 죽은 학습은 남길 것이 없으므로, 그 전에 옆으로 옮겨 둔 학습을 밀어내지 않습니다."""
+    trained()
+    trained()
+    folder = tmp_path / "model" / "checkpoints"
+    shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / "last.ckpt.part").write_bytes(b"half")
+    kept = (tmp_path / "model" / "checkpoints.previous" / "last.ckpt").read_bytes()
+    trained(resume=True)
+    assert (tmp_path / "model" / "checkpoints.previous" / "last.ckpt").read_bytes() == kept
+    assert (folder / "last.ckpt").exists() and not list((tmp_path / "model").rglob("*.part"))
 
 
 def test_damaged_checkpoint_is_refused_in_one_sentence(trained, tmp_path):
