@@ -385,9 +385,10 @@ class DeployArguments:
             _is_integer(self.batch_size) and self.batch_size >= 1,
             f"batch_size={self.batch_size!r}: 1 이상의 정수여야 합니다.",
         )
-        if read_model_record(folder).get("task") in self.also_opens:
-            self.downstream_task_name = read_model_record(folder)["task"]
-        record = check_model_task(folder, self.downstream_task_name)
+        record = read_model_record(folder)
+        if record.get("task") in self.also_opens:
+            self.downstream_task_name = record["task"]
+        check_model_task(folder, self.downstream_task_name)
         self.pretrained_model_name = resolve_model_name(self.pretrained_model_name)
         if self.max_seq_length is None:
             self.max_seq_length = record.get("max_seq_length", 128)

@@ -24,10 +24,11 @@ from nlpbook_nbs.qa import korquad_scores, read_korquad
 from nlpbook_nbs.settings import set_logger
 
 TEST_ARTICLES, SPLIT_SEED = 30, 7
+COMMON = {"lr_scheduler": "linear", "warmup_ratio": 0.1}
 
 
 def nsmc(data, work):
-    settings = {"epochs": 2, "batch_size": 64, "lr_scheduler": "linear", "warmup_ratio": 0.1}
+    settings = {"epochs": 2, "batch_size": 64, "monitor": "max val_acc"}
     return "doc-cls", data, settings | {"downstream_corpus_name": "nsmc"}, {}
 
 
@@ -48,8 +49,6 @@ def nli(root, corpus):
     settings = corpus | {
         "epochs": 8,
         "batch_size": 32,
-        "lr_scheduler": "linear",
-        "warmup_ratio": 0.1,
         "monitor": "max val_acc",
     }
     recipe = load_recipe("pair-cls")
@@ -81,8 +80,6 @@ def qa(data, work):
         "doc_stride": 128,
         "epochs": 5,
         "batch_size": 16,
-        "lr_scheduler": "linear",
-        "warmup_ratio": 0.1,
         "monitor": "max val_f1",
     }
     return (
@@ -145,7 +142,7 @@ def main():
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args()
     task, root, settings, rows = SECTIONS[options.name](options.data, options.work)
-    recipe = load_recipe(task)
+    recipe, settings = load_recipe(task), COMMON | settings
     for name, rate in zip(("nlpbook-mini", "무작위 가중치"), LEARNING_RATES[options.name]):
         args = recipe.train_arguments(
             pretrained_model_name="nlpbook-mini",
