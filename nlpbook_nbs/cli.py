@@ -34,6 +34,7 @@ TASKS = {
 
 GROUPS = {
     "pretrain": ("nlpbook_nbs.pretrain", "토크나이저를 만들고 BERT를 사전학습합니다: tokenizer, data, model"),
+    "attack": ("nlpbook_nbs.mask_attack", "모델이 무엇을 외웠는지 알아봅니다: probe, canary, membership"),
 }
 
 # %% ../nbs/foundation/5_cli.ipynb #33da7dd8

@@ -4,8 +4,8 @@
 __all__ = ['BOOK_GAMMA', 'CHECKPOINTS', 'LAST', 'Task', 'model_inputs', 'drain', 'pick_precision', 'cheap_dropout',
            'CheapDropout', 'cheap_attention', 'cheap_random_numbers', 'rng_state', 'set_rng_state',
            'ResumableDataLoader', 'SafeCheckpointIO', 'load_checkpoint', 'ResumeCheckpoint', 'BestModel',
-           'no_library_bars', 'export_model', 'History', 'ProgressBar', 'Trainer', 'get_trainer', 'read_pretrained',
-           'load_tokenizer', 'load_model', 'make_loader', 'Recipe', 'Command', 'run_training']
+           'no_library_bars', 'quiet_library', 'export_model', 'History', 'ProgressBar', 'Trainer', 'get_trainer',
+           'read_pretrained', 'load_tokenizer', 'load_model', 'make_loader', 'Recipe', 'Command', 'run_training']
 
 # %% ../nbs/foundation/3_training.ipynb #6e7c8424
 import json
@@ -459,6 +459,20 @@ def no_library_bars():
     finally:
         if shown:
             library.enable_progress_bar()
+
+
+@contextmanager
+def quiet_library():
+    """이 안에서는 transformers의 진행 막대와, 쓰지 않는 가중치가 있다는 보고를 숨깁니다."""
+    from transformers.utils import logging as library
+
+    level = library.get_verbosity()
+    library.set_verbosity_error()
+    try:
+        with no_library_bars():
+            yield
+    finally:
+        library.set_verbosity(level)
 
 
 def export_model(trainer, task, checkpoint=None):
