@@ -28,10 +28,13 @@ class TextDemo:
 
     노트북의 셀 끝에 두면 화면이 나타나고, `demo("글")`처럼 부르면 결과를 돌려주면서 화면도 바꿉니다.
     글이 여럿이면 `fields`에 칸의 이름을, `examples`에 글의 튜플을 주고 `demo(글, 글)`로 부릅니다. `predict`도 그 차례로 글을 받습니다.
+    `choice=("모델", ["가", "나"])`처럼 주면 고르는 칸이 생기고, 고른 것을 글 다음에 붙여 `demo("글", "가")`로 부릅니다.
     `render(결과, *글)`은 결과를 HTML로 바꿉니다. 주지 않으면 `scores`를 막대로 그립니다.
     """
 
-    def __init__(self, predict, examples=("",), button="분석하기", fields=("문장",), render=None):
+    def __init__(
+        self, predict, examples=("",), button="분석하기", fields=("문장",), render=None, choice=None
+    ):
         import ipywidgets
 
         self.predict, self.render = predict, render or _text_and_bars
@@ -52,11 +55,13 @@ class TextDemo:
             description="예문",
             layout={"width": "32em"},
         )
+        self.choice = choice and ipywidgets.Dropdown(description=choice[0], options=list(choice[1]))
         self.button = ipywidgets.Button(description=button, button_style="primary")
         self.result = ipywidgets.HTML()
         self.button.on_click(self._clicked)
         self.choices.observe(self._chosen, names="value")
-        self.view = ipywidgets.VBox([self.choices, *self.texts, self.button, self.result])
+        inputs = [self.choices, *self.texts, *([self.choice] if self.choice else [])]
+        self.view = ipywidgets.VBox([*inputs, self.button, self.result])
 
     def _chosen(self, change):
         for box, text in zip(self.texts, self.examples[change["new"]]):
@@ -64,14 +69,17 @@ class TextDemo:
 
     def _clicked(self, _):
         try:
-            self(*(box.value for box in self.texts))
+            self(*(box.value for box in self.texts), *([self.choice.value] if self.choice else []))
         except NlpbookError as error:
             self.result.value = f"<p>{escape(str(error))}</p>"
 
-    def __call__(self, *texts):
-        found = self.predict(*texts)
+    def __call__(self, *values):
+        found = self.predict(*values)
+        texts = values[: len(self.texts)]
         for box, text in zip(self.texts, texts):
             box.value = text
+        if self.choice:
+            self.choice.value = values[-1]
         self.result.value = self.render(found, *texts)
         return found
 

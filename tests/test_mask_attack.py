@@ -1,0 +1,542 @@
+"""모델에게 묻고, 카나리아를 심고, 막는 도구들. 노출도와 AUC는 곧이곧대로 짠 계산과 같아야 합니다."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import SMALL_BERT, write
+
+from nlpbook_nbs import mask_attack
+from nlpbook_nbs.cli import main
+from nlpbook_nbs.corpora import sample_root
+from nlpbook_nbs.mask_attack import (
+    KINDS,
+    SECRET_RULES,
+    Canary,
+    CanaryArguments,
+    CanaryExperiment,
+    MaskProbe,
+    canary_report,
+    canary_table,
+    chance_interval,
+    check_canaries,
+    count_missed,
+    deduplicate,
+    exposure,
+    fill,
+    graft_head,
+    load_probe,
+    make_canaries,
+    mean_with_interval,
+    membership_scores,
+    plant,
+    private_pretraining,
+    pseudo_log_likelihood,
+    read_documents,
+    roc,
+    score_candidates,
+    scrub,
+    secret_space,
+    summarize,
+)
+from nlpbook_nbs.settings import NlpbookError
+
+TEXTS = ["이 영화 정말 재미있어요.", "배우들 연기가 좋았다", "돈이 아깝다..."]
+
+
+@pytest.fixture(scope="module")
+def mini():
+    return load_probe("nlpbook-mini")
+
+
+@pytest.fixture(scope="module")
+def small(mini):
+    """몇 초 만에 학습할 수 있는, 무작위 가중치의 모델."""
+    from transformers import BertConfig, BertForPreTraining
+
+    torch.manual_seed(7)
+    config = BertConfig(vocab_size=len(mini.tokenizer), **SMALL_BERT)
+    return BertForPreTraining(config)
+
+
+@pytest.fixture
+def small_folder(tmp_path, small, mini):
+    small.save_pretrained(tmp_path / "small")
+    mini.tokenizer.save_pretrained(tmp_path / "small")
+    return str(tmp_path / "small")
+
+
+# 곧이곧대로 짠 계산: 글 하나, 자리 하나마다 모델을 한 번씩 부릅니다.
+
+
+@torch.no_grad()
+def naive_token_log_prob(probe, ids, place):
+    hidden = list(ids)
+    hidden[place] = probe.tokenizer.mask_token_id
+    logits = probe.model(input_ids=torch.tensor([hidden])).logits[0, place].double()
+    return float(logits[ids[place]] - torch.logsumexp(logits, dim=0))
+
+
+def naive_pll(probe, text):
+    ids = probe.tokenizer(text)["input_ids"]
+    return sum(naive_token_log_prob(probe, ids, place) for place in range(1, len(ids) - 1))
+
+
+def naive_candidate_score(probe, question, candidate):
+    ids = probe.tokenizer(question)["input_ids"]
+    places = [place for place, token in enumerate(ids) if token == probe.tokenizer.mask_token_id]
+    for place, token in zip(places, probe.tokenizer(candidate, add_special_tokens=False)["input_ids"]):
+        ids[place] = token
+    return sum(naive_token_log_prob(probe, ids, place) for place in places)
+
+
+def naive_exposure(scores, place):
+    ahead = sum(1 for score in scores if score > scores[place])
+    same = sum(1 for score in scores if score == scores[place])
+    return math.log(len(scores), 2) - math.log(ahead + (same + 1) / 2, 2)
+
+
+def naive_auc(members, others):
+    points = [1.0 if m > o else 0.5 if m == o else 0.0 for m in members for o in others]
+    return sum(points) / len(points)
+
+
+def naive_tpr(members, others, most_false):
+    best = 0.0
+    for bar in [*members, *others, math.inf]:
+        if sum(other >= bar for other in others) / len(others) <= most_false:
+            best = max(best, sum(member >= bar for member in members) / len(members))
+    return best
+
+
+def test_pseudo_log_likelihood_equals_one_model_call_a_token(mini):
+    found = pseudo_log_likelihood(mini, TEXTS)
+    for text, (total, count) in zip(TEXTS, found):
+        assert total == pytest.approx(naive_pll(mini, text), abs=1e-3)
+        assert count == len(mini.tokenizer.tokenize(text))
+
+
+def test_candidate_scores_equal_one_model_call_a_candidate_and_slot(mini):
+    rng = np.random.default_rng(0)
+    codes = [" ".join(f"{number:03d}") for number in rng.permutation(1000)[:40]]
+    question = "비밀번호는 [MASK] [MASK] [MASK] 입니다."
+    found = score_candidates(mini, question, codes)
+    naive = [naive_candidate_score(mini, question, code) for code in codes]
+    assert found == pytest.approx(naive, abs=1e-3)
+    assert [exposure(found, place) for place in range(40)] == pytest.approx(
+        [naive_exposure(naive, place) for place in range(40)]
+    )
+
+
+def test_exposure_equals_its_definition_with_ties_sharing_the_middle_rank():
+    rng = np.random.default_rng(1)
+    for size in (1, 2, 7, 500):
+        scores = rng.integers(0, size, size)
+        for place in range(min(size, 20)):
+            assert exposure(scores, place) == pytest.approx(naive_exposure(list(scores), place))
+    assert exposure([3.0, 2.0, 1.0, 0.0], 0) == 2 and exposure([3.0, 2.0, 1.0, 0.0], 3) == 0
+
+
+def test_auc_and_tpr_equal_counting_every_pair():
+    rng = np.random.default_rng(2)
+    for size in (1, 5, 60, 300):
+        members, others = rng.normal(0.5, 1, size).round(1), rng.normal(0, 1, size + 7).round(1)
+        found = roc(members, others)
+        assert found["auc"] == pytest.approx(naive_auc(members, others), abs=1e-5)
+        assert found["tpr_at_1"] == pytest.approx(naive_tpr(members, others, 0.01), abs=1e-5)
+
+
+def test_scores_outside_zero_and_one_and_very_close_ones_keep_their_order():
+    members, others = np.array([-1000.0, -1000.0 + 1e-9]), np.array([-1000.0 - 1e-9, -2000.0])
+    assert roc(members, others)["auc"] == 1.0
+
+
+def test_membership_scores_are_per_token_and_relative_to_a_reference(mini, small_folder):
+    other = load_probe(small_folder)
+    found = membership_scores(mini, TEXTS, other)
+    counts = [len(mini.tokenizer.tokenize(text)) for text in TEXTS]
+    naive = [(naive_pll(mini, t) - naive_pll(other, t)) / n for t, n in zip(TEXTS, counts)]
+    assert found == pytest.approx(naive, abs=1e-3)
+
+
+def test_chance_interval_holds_the_share_of_random_ranks_it_promises():
+    rng = np.random.default_rng(3)
+    means = (math.log2(10_000) - np.log2(rng.integers(1, 10_001, (4000, 16)))).mean(axis=1)
+    low, high = chance_interval(16)
+    assert 0.93 < ((low < means) & (means < high)).mean() < 0.97
+
+
+def test_never_planted_secrets_show_no_exposure(mini):
+    """심은 적 없는 비밀의 순위는 고르게 흩어져야 합니다. 그러지 않으면 재는 방법이 치우친 것입니다."""
+    from scipy.stats import kstest
+
+    controls = make_canaries(mini.tokenizer, repeats=(), controls=60, kinds=("city", "employer"))
+    rows = canary_report(mini, controls)
+    low, high = chance_interval(len(rows), level=0.999)
+    assert low < np.mean([row["exposure"] for row in rows]) < high
+    assert kstest([row["rank"] / 2 ** row["most"] for row in rows], "uniform").pvalue > 0.001
+
+
+def test_a_secret_known_to_the_model_shows_full_exposure_and_is_extracted(mini):
+    """비밀을 아는 모델을 흉내 내, 재는 도구가 정말로 유출을 알아보는지 봅니다."""
+    canary = make_canaries(mini.tokenizer, repeats=(1,), per_level=1, controls=0, kinds=("city",))[0]
+    known = mini.tokenizer(canary.secret, add_special_tokens=False)["input_ids"]
+
+    class Knows(MaskProbe):
+        def _ask(self, rows, places, use):
+            log_probs = np.full((len(rows), len(self.tokenizer)), -20.0)
+            for line, row, place in zip(log_probs, rows, places):
+                slot = [i for i, token in enumerate(canary_ids) if token == self.tokenizer.mask_token_id]
+                line[known[slot.index(place)]] = -0.01
+            use(np.arange(len(rows)), log_probs)
+
+    canary_ids = mini.tokenizer(canary.question(mini.tokenizer))["input_ids"]
+    (row,) = canary_report(Knows(mini.model, mini.tokenizer), [canary])
+    assert row["exposure"] == row["most"] and row["rank"] == 1 and row["extracted"]
+
+
+def test_filling_methods_agree_with_asking_step_by_step(mini):
+    text = "이 영화는 [MASK] [MASK]."
+    ids, places = mini.encode(text)
+    for place in places:
+        with torch.no_grad():
+            ids[place] = mini.model(input_ids=torch.from_numpy(ids)[None]).logits[0, place].argmax()
+    (left,) = fill(mini, text, "left_to_right")
+    assert left.tokens == mini.tokenizer.convert_ids_to_tokens(ids[places].tolist())
+    beams = fill(mini, text, "beam", beam_size=8)
+    assert len(beams) == 8 and beams[0].score >= left.score - 1e-4
+    assert [b.score for b in beams] == sorted((b.score for b in beams), reverse=True)
+    (sure,) = fill(mini, text, "confident")
+    first = max(mini.candidates(text, 1), key=lambda slot: slot[0][1])[0][0]
+    assert first in sure.tokens
+
+
+def test_answers_do_not_depend_on_the_batch(mini):
+    words = ["재미", "감동", "연기", "음악"]
+    narrow = MaskProbe(mini.model, mini.tokenizer, batch_size=1)
+    text = "이 영화는 [MASK] 좋다."
+    assert score_candidates(narrow, text, words) == pytest.approx(
+        score_candidates(mini, text, words), abs=1e-4
+    )
+    assert pseudo_log_likelihood(narrow, TEXTS) == pytest.approx(pseudo_log_likelihood(mini, TEXTS), abs=1e-3)
+
+
+def test_planting_adds_exactly_the_sentences_asked_for_and_nothing_else(mini):
+    documents = [["가", "나"], ["다"]]
+    canaries = make_canaries(mini.tokenizer, repeats=(1, 8), per_level=2, controls=3)
+    planted = [sentence for document in plant(documents, canaries) for sentence in document]
+    for canary in canaries:
+        assert planted.count(canary.sentence) == canary.repeats
+    assert [s for s in planted if s in {"가", "나", "다"}] == ["가", "나", "다"]
+    assert documents == [["가", "나"], ["다"]]
+    assert len({canary.name for canary in canaries}) == len(canaries)
+
+
+def test_invented_secrets_are_impossible_ones(mini):
+    for canary in make_canaries(mini.tokenizer, repeats=(1,), per_level=20):
+        assert "주민" not in canary.sentence
+        if canary.kind == "phone":
+            assert f"010-0000-{canary.secret}" in canary.sentence
+    for kind in KINDS:
+        space = secret_space(kind, mini.tokenizer)
+        assert len({len(mini.tokenizer.tokenize(word)) for word in space}) == 1 and len(space) > 1000
+
+
+def test_library_masks_the_phone_and_rules_the_rest_and_misses_are_counted(mini):
+    canaries = [
+        Canary("phone", "가솔하", "1234", 3),
+        Canary("code", "나달해", "7309", 2),
+        Canary("city", "다빛참", "솔별", 1),
+        Canary("employer", "라늘온", "달해", 1),
+    ]
+    planted = plant([["재미있어요.", "연기가 좋아요."]], canaries)
+    missed = count_missed(planted, canaries)
+    assert {kind: line["both_left"] for kind, line in missed.items()} == {
+        "phone": 3,
+        "code": 2,
+        "city": 1,
+        "employer": 1,
+    }
+    by_library = count_missed(scrub(planted), canaries)
+    assert by_library["phone"]["secret_left"] == 0 and by_library["code"]["secret_left"] == 2
+    with_rules = scrub(planted, SECRET_RULES)
+    assert not any(line["secret_left"] for line in count_missed(with_rules, canaries).values())
+    assert sum(len(document) for document in with_rules) == 9
+    assert "재미있어요." in with_rules[0]
+
+
+def test_deduplication_keeps_the_first_of_each_sentence():
+    assert deduplicate([["가 나.", "가나!", "다"], ["가 나."], ["ㅋㅋ", "!!", "??"]]) == [
+        ["가 나.", "다"],
+        ["ㅋㅋ", "!!", "??"],
+    ]
+
+
+def test_bootstrap_interval_covers_the_mean_and_narrows_with_more_values():
+    rng = np.random.default_rng(4)
+    wide, narrow = (mean_with_interval(rng.normal(5, 1, size))[1] for size in (10, 1000))
+    assert narrow[1] - narrow[0] < (wide[1] - wide[0]) / 4 and narrow[0] < 5.1 and narrow[1] > 4.9
+    assert mean_with_interval([2.0]) == (2.0, (2.0, 2.0))
+    rows = [{"repeats": n % 2, "exposure": n, "extracted": n == 3, "rank": 4 - n} for n in range(4)]
+    assert [
+        (line["repeats"], line["exposure"], line["extracted"], line["first"]) for line in summarize(rows)
+    ] == [(0, 1.0, 0.0, 0.0), (1, 2.0, 0.5, 0.5)]
+
+
+def test_classifier_is_asked_through_the_head_of_its_pretrained_model(tmp_path, mini, small_folder):
+    from transformers import AutoModelForSequenceClassification
+
+    classifier = AutoModelForSequenceClassification.from_pretrained(small_folder)
+    with torch.no_grad():
+        classifier.bert.embeddings.word_embeddings.weight.normal_()
+    classifier.save_pretrained(tmp_path / "classifier")
+    mini.tokenizer.save_pretrained(tmp_path / "classifier")
+    grafted, plain = graft_head(tmp_path / "classifier", small_folder), load_probe(small_folder)
+    assert torch.equal(
+        grafted.model.bert.encoder.layer[0].output.dense.weight,
+        classifier.bert.encoder.layer[0].output.dense.weight,
+    )
+    text = "이 영화 [MASK]"
+    assert torch.equal(
+        grafted.model.cls.predictions.transform.dense.weight,
+        plain.model.cls.predictions.transform.dense.weight,
+    )
+    assert grafted.candidates(text, 3) != plain.candidates(text, 3)
+    with pytest.raises(NlpbookError, match="몸통의 모양이"):
+        graft_head(tmp_path / "classifier", "nlpbook-mini")
+
+
+@pytest.fixture
+def quick_arguments(tmp_path, small_folder):
+    def make(**changes):
+        values = {
+            "train_file": str(sample_root() + "/text/reviews.txt"),
+            "pretrained_model_name": small_folder,
+            "downstream_corpus_root_dir": sample_root(),
+            "downstream_model_dir": str(tmp_path / "canary"),
+            "kinds": "city",
+            "repeats": "2,8",
+            "controls": 2,
+            "per_level": 1,
+            "sentences": 120,
+            "validation_every": 4,
+            "epochs": 2,
+            "max_seq_length": 32,
+            "membership_sentences": 10,
+            "task_examples": 40,
+            "task_epochs": 1,
+            "private_batch_size": 16,
+            "accelerator": "cpu",
+            "runs": "planted,layers-1,scrub,dedup,early,dp,classified,planted-classified",
+        }
+        return CanaryArguments(**(values | changes))
+
+    return make
+
+
+def test_whole_experiment_runs_leaves_its_record_and_its_plots_and_does_not_repeat_what_is_done(
+    tmp_path, quick_arguments, monkeypatch
+):
+    args = quick_arguments()
+    result = mask_attack.canary_experiment(args)
+    folder = tmp_path / "canary"
+    record = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    assert list(record["runs"]) == args.runs.split(",") == [line["run"] for line in result["table"]]
+    assert str(tmp_path) not in json.dumps(record, ensure_ascii=False)
+    planted = record["runs"]["planted"]
+    assert [line["epoch"] for line in planted["epochs"]] == [1, 2]
+    best = min(planted["epochs"], key=lambda line: line["mlm_loss"])
+    assert record["runs"]["early"]["epoch"] == best["epoch"]
+    assert 0 < record["runs"]["dp"]["epsilon"] <= 8.0 and record["runs"]["dp"]["noise_multiplier"] > 0
+    assert {path.stem for path in folder.glob("*.png")} >= {
+        "repeats",
+        "epochs",
+        "size",
+        "defences",
+        "tradeoff",
+        "roc",
+    }
+    for line in canary_table(record):
+        low, high = line["exposure_interval"]
+        assert low <= line["exposure"] <= high and 0 <= line["accuracy"] <= 1
+
+    def never(*_):
+        raise AssertionError("끝난 실험을 다시 했습니다")
+
+    monkeypatch.setattr(CanaryExperiment, "train", never)
+    monkeypatch.setattr(CanaryExperiment, "measure", never)
+    again = mask_attack.canary_experiment(quick_arguments(resume=True))
+    assert again["table"] == result["table"]
+    with pytest.raises(AssertionError, match="다시"):
+        mask_attack.canary_experiment(quick_arguments(resume=True, repeats="2,9"))
+
+
+def test_private_training_changes_only_the_layers_and_the_noise_follows_epsilon(
+    tmp_path, quick_arguments, small
+):
+    from transformers import BertForPreTraining
+
+    experiment = CanaryExperiment(quick_arguments())
+    noise = {}
+    for epsilon in (1.0, 8.0):
+        folder = tmp_path / f"dp-{epsilon}"
+        args = experiment.pretrain_arguments(
+            train_file=experiment.text_file("planted", experiment.planted),
+            downstream_model_dir=str(folder),
+            batch_size=16,
+        )
+        found = private_pretraining(args, epsilon)
+        noise[epsilon] = found["noise_multiplier"]
+        assert found["epsilon"] <= epsilon and found["delta"] == pytest.approx(1 / found["examples"])
+        model = BertForPreTraining.from_pretrained(folder)
+        assert torch.equal(
+            model.bert.embeddings.word_embeddings.weight, small.bert.embeddings.word_embeddings.weight
+        )
+        assert not torch.equal(
+            model.bert.encoder.layer[0].output.dense.weight, small.bert.encoder.layer[0].output.dense.weight
+        )
+    assert noise[1.0] > noise[8.0]
+
+
+def test_example_losses_are_those_of_each_example_alone(mini):
+    from transformers import BertForPreTraining
+
+    from nlpbook_nbs.settings import resolve_model_name
+
+    model = BertForPreTraining.from_pretrained(resolve_model_name("nlpbook-mini")).eval()
+    encoded = mini.tokenizer(TEXTS, padding=True, return_tensors="pt")
+    labels = torch.full_like(encoded["input_ids"], -100)
+    labels[0, 1:3], labels[1, 2] = encoded["input_ids"][0, 1:3], encoded["input_ids"][1, 2]
+    found = mask_attack._example_losses(model, {**encoded, "labels": labels})
+    for row in range(2):
+        logits = model(**{k: v[[row]] for k, v in encoded.items()}).prediction_logits
+        expected = torch.nn.functional.cross_entropy(logits[0], labels[row])
+        assert found[row].item() == pytest.approx(expected.item(), abs=1e-4)
+    assert found[2].item() == 0.0
+
+
+def test_documents_are_read_up_to_the_number_of_sentences(tmp_path):
+    write(tmp_path / "a.txt", "하나\n둘\n\n셋\n")
+    write(tmp_path / "b.txt", "넷\n")
+    assert read_documents(tmp_path) == [["하나", "둘"], ["셋"], ["넷"]]
+    assert read_documents(tmp_path, 3) == [["하나", "둘"], ["셋"]]
+    assert read_documents(tmp_path, 1) == [["하나"]]
+
+
+# 잘못 넣은 것은 한 문장으로 알려 줍니다.
+
+
+@pytest.mark.parametrize(
+    ("text", "candidates", "message"),
+    [
+        ("빈칸이 없는 글", ["가"], "빈칸이 없습니다"),
+        ("[MASK]" * 300, ["가"], "256토큰을 넘습니다"),
+        ("비밀번호는 [MASK].", [], "후보가 하나도 없습니다"),
+        ("이름은 [MASK].", ["𒀀"], "[UNK]"),
+        ("이름은 [MASK].", ["영화", "아주 긴 후보"], "토큰인데 빈칸은 1개입니다"),
+    ],
+)
+def test_question_that_cannot_be_asked_is_refused(mini, text, candidates, message):
+    with pytest.raises(NlpbookError) as caught:
+        score_candidates(mini, text, candidates)
+    assert message in str(caught.value)
+
+
+def test_model_without_a_head_to_fill_blanks_is_refused(tmp_path, mini, small_folder):
+    from transformers import AutoModelForSequenceClassification, GPT2Config, GPT2LMHeadModel
+
+    AutoModelForSequenceClassification.from_pretrained(small_folder).save_pretrained(tmp_path / "classifier")
+    GPT2LMHeadModel(GPT2Config(vocab_size=50, n_embd=8, n_layer=1, n_head=1)).save_pretrained(
+        tmp_path / "gpt"
+    )
+    for name in ("classifier", "gpt"):
+        mini.tokenizer.save_pretrained(tmp_path / name)
+        with pytest.raises(NlpbookError, match="MLM head"):
+            load_probe(tmp_path / name)
+
+
+def test_canary_longer_than_the_block_is_refused(mini):
+    with pytest.raises(NlpbookError, match="max_seq_length를 늘리세요"):
+        check_canaries([Canary("city", "가 나 다 " * 12, "솔별", 1)], mini.tokenizer, 32)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kinds": "city,나이"}, "kinds="),
+        ({"repeats": "1,0"}, "repeats="),
+        ({"repeats": "많이"}, "repeats="),
+        ({"runs": "없는실험"}, "runs="),
+        ({"per_level": 0}, "per_level=0"),
+        ({"epsilon": -1.0}, "epsilon=-1.0"),
+        ({"train_file": "없는.txt"}, "없는.txt"),
+    ],
+)
+def test_wrong_setting_of_the_experiment_is_refused(quick_arguments, changes, message):
+    with pytest.raises(NlpbookError) as caught:
+        quick_arguments(**changes)
+    assert message in str(caught.value)
+
+
+def test_text_of_one_document_cannot_be_split(tmp_path, quick_arguments):
+    with pytest.raises(NlpbookError, match="문서가 1개뿐"):
+        CanaryExperiment(quick_arguments(train_file=str(write(tmp_path / "one.txt", "한 문장\n두 문장\n"))))
+
+
+def test_private_training_needs_more_examples_than_a_batch(tmp_path, quick_arguments):
+    experiment = CanaryExperiment(quick_arguments())
+    args = experiment.pretrain_arguments(batch_size=100_000, downstream_model_dir=str(tmp_path / "dp"))
+    with pytest.raises(NlpbookError, match="batch_size=100000"):
+        private_pretraining(args, 8.0)
+
+
+def test_probe_command_prints_json_and_draws(tmp_path, capsys):
+    words = write(tmp_path / "words.txt", "영화\n\n드라마\n음악\n")
+    options = ["--pretrained_model_name", "nlpbook-mini", "--text", "이 [MASK] 정말 좋다."]
+    assert (
+        main(["attack", "probe", *options, "--candidates", str(words), "--plot", str(tmp_path / "a.png")])
+        == 0
+    )
+    found = json.loads(capsys.readouterr().out)
+    assert found["candidates"] == 3 and len(found["slots"]) == 1 and len(found["slots"][0]) == 10
+    assert found["ranking"][0]["candidate"] == "영화" and found["fillings"]
+    assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
+    assert main(["attack", "probe", *options[:3], "빈칸이 없다"]) == 2
+    assert "빈칸이 없습니다" in capsys.readouterr().err
+
+
+def test_membership_command_prints_json_and_draws(tmp_path, capsys, small_folder):
+    one, two = (write(tmp_path / f"{name}.txt", "\n".join(TEXTS)) for name in ("one", "two"))
+    options = {
+        "pretrained_model_name": "nlpbook-mini",
+        "reference_model_name": small_folder,
+        "members_file": one,
+        "others_file": two,
+        "output": tmp_path / "found.json",
+    }
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    assert main(["attack", "membership", *words]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["absolute"]["auc"] == found["relative"]["auc"] == 0.5  # 같은 글이면 가려낼 수 없습니다.
+    assert json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["curves"]["absolute"]["fpr"]
+    assert (tmp_path / "found.png").exists()
+    assert main(["attack", "membership", *words[:4], "--members_file", str(one)]) == 2
+    assert "others_file" in capsys.readouterr().err
+
+
+def test_results_shown_in_the_chapter_are_those_of_the_command_with_its_defaults():
+    from dataclasses import fields
+
+    record = json.loads((Path(sample_root()) / "attack" / "results.json").read_text(encoding="utf-8"))
+    defaults = {field.name: field.default for field in fields(CanaryArguments)}
+    for name, value in record["settings"].items():
+        if name not in {"downstream_corpus_name", "resume"}:
+            assert value == defaults[name], name
+    assert list(record["runs"]) == list(mask_attack.RUNS)
+    assert record["date"] and record["seconds"] > 0
+    assert record["seconds"] == pytest.approx(sum(run["seconds"] for run in record["runs"].values()), rel=0.2)
+    for line in canary_table(record):
+        assert 0.5 < line["accuracy"] < 1
