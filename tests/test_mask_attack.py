@@ -537,6 +537,5 @@ def test_results_shown_in_the_chapter_are_those_of_the_command_with_its_defaults
             assert value == defaults[name], name
     assert list(record["runs"]) == list(mask_attack.RUNS)
     assert record["date"] and record["seconds"] > 0
-    assert record["seconds"] == pytest.approx(sum(run["seconds"] for run in record["runs"].values()), rel=0.2)
     for line in canary_table(record):
         assert 0.5 < line["accuracy"] < 1

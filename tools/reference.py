@@ -3,6 +3,7 @@
     python tools/reference.py nsmc|klue-nli|kornli|qa 말뭉치들의_폴더 작업폴더
 
 말뭉치 폴더는 `<폴더>/nsmc/ratings_train.txt`처럼 말뭉치 이름의 폴더를 담고 있어야 합니다. 결과는 표로 찍고 `작업폴더/<이름>.json`에 남깁니다.
+두 NLI 말뭉치에서는 학습용 쌍의 글로 사전학습을 이어 간(레이블은 쓰지 않습니다) nlpbook-mini도 함께 잽니다.
 NSMC, KLUE-NLI는 있는 그대로, KorNLI는 XNLI의 시험 파일로 학습해 개발 파일로, KorQuAD 1.0은 개발 파일을 글 단위로 나누어(학습 110편, 평가 30편) 잽니다.
 """
 
@@ -20,20 +21,29 @@ import torch
 from nlpbook_nbs.cli import load_recipe
 from nlpbook_nbs.corpora import read_json, written_aside
 from nlpbook_nbs.paircls import HypothesisOnlyBaseline, open_corpus
+from nlpbook_nbs.pretrain import PretrainArguments, pretrain_bert, write_documents
 from nlpbook_nbs.qa import korquad_scores, read_korquad
 from nlpbook_nbs.settings import set_logger
 
 TEST_ARTICLES, SPLIT_SEED = 30, 7
 COMMON = {"lr_scheduler": "linear", "warmup_ratio": 0.1}
+ADAPTATION = {
+    "pretrained_model_name": "nlpbook-mini",
+    "max_seq_length": 128,
+    "epochs": 10,
+    "batch_size": 32,
+    "learning_rate": 5e-4,
+    "short_seq_probability": 0.0,
+}
 
 
 def nsmc(data, work):
     settings = {"epochs": 2, "batch_size": 64, "monitor": "max val_acc"}
-    return "doc-cls", data, settings | {"downstream_corpus_name": "nsmc"}, {}
+    return "doc-cls", data, settings | {"downstream_corpus_name": "nsmc"}, {}, None
 
 
 def klue_nli(data, work):
-    return nli(data, {"downstream_corpus_name": "klue-nli"})
+    return nli(data, {"downstream_corpus_name": "klue-nli"}, work)
 
 
 def kornli(data, work):
@@ -42,10 +52,10 @@ def kornli(data, work):
     # 시험 파일로 학습하고 개발 파일로 잽니다. 시험 파일의 자리에도 개발 파일을 둡니다.
     for source, target in (("test", "multinli.train"), ("dev", "xnli.dev"), ("dev", "xnli.test")):
         shutil.copyfile(data / "kornli" / f"xnli.{source}.ko.tsv", folder / f"{target}.ko.tsv")
-    return nli(work / "corpora", {"downstream_corpus_name": "kornli"})
+    return nli(work / "corpora", {"downstream_corpus_name": "kornli"}, work)
 
 
-def nli(root, corpus):
+def nli(root, corpus, work):
     settings = corpus | {
         "epochs": 8,
         "batch_size": 32,
@@ -67,7 +77,20 @@ def nli(root, corpus):
         name: {"val_acc": sum(answer(row) == row.label for row in test) / len(test)}
         for name, answer in baselines.items()
     }
-    return "pair-cls", root, settings, rows
+    # 전제와 가설을 두 문장짜리 문서 하나로 삼습니다. NSP는 이 가설이 이 전제의 짝인지를 묻게 됩니다.
+    text = write_documents(
+        ([row.text_a, row.text_b] for row in train), work / f"{args.downstream_corpus_name}-text.txt"
+    )
+    return "pair-cls", root, settings, rows, text
+
+
+def adapted(text, work, seed):
+    """`text`의 글로 사전학습을 이어 간 nlpbook-mini의 폴더."""
+    args = PretrainArguments(
+        train_file=str(text), downstream_model_dir=str(work / f"{text.stem}-adapted"), seed=seed, **ADAPTATION
+    )
+    set_logger(args)
+    return pretrain_bert(args)["model_dir"]
 
 
 def qa(data, work):
@@ -87,6 +110,7 @@ def qa(data, work):
         root,
         settings,
         {"늘 같은 자리": constant_answer(root / "korquad-v1" / "KorQuAD_v1.0_dev.json")},
+        None,
     )
 
 
@@ -141,16 +165,20 @@ def main():
     parser.add_argument("work", type=Path)
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args()
-    task, root, settings, rows = SECTIONS[options.name](options.data, options.work)
+    task, root, settings, rows, text = SECTIONS[options.name](options.data, options.work)
     recipe, settings = load_recipe(task), COMMON | settings
-    for name, rate in zip(("nlpbook-mini", "무작위 가중치"), LEARNING_RATES[options.name]):
+    mini_rate, random_rate = LEARNING_RATES[options.name]
+    starts = {"nlpbook-mini": ("mini", "nlpbook-mini", False, mini_rate)}
+    if text:
+        folder = adapted(text, options.work, options.seed)
+        starts["말뭉치의 글에 적응한 nlpbook-mini"] = ("adapted", folder, False, mini_rate)
+    starts["무작위 가중치"] = ("random", "nlpbook-mini", True, random_rate)
+    for name, (short, model, from_scratch, rate) in starts.items():
         args = recipe.train_arguments(
-            pretrained_model_name="nlpbook-mini",
-            from_scratch=name != "nlpbook-mini",
+            pretrained_model_name=model,
+            from_scratch=from_scratch,
             downstream_corpus_root_dir=str(root),
-            downstream_model_dir=str(
-                options.work / f"{options.name}-{'mini' if name == 'nlpbook-mini' else 'random'}"
-            ),
+            downstream_model_dir=str(options.work / f"{options.name}-{short}"),
             learning_rate=rate,
             seed=options.seed,
             **settings,
