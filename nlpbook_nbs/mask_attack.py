@@ -3,11 +3,11 @@
 # %% auto #0
 __all__ = ['FILL_METHODS', 'KINDS', 'SECRET_RULES', 'RUNS', 'COMMANDS', 'Filling', 'MaskProbe', 'load_probe', 'graft_head',
            'fill', 'candidate_ids', 'score_candidates', 'pseudo_log_likelihood', 'exposure', 'chance_interval',
-           'SecretKind', 'secret_space', 'Canary', 'make_canaries', 'check_canaries', 'plant', 'canary_report',
-           'mean_with_interval', 'summarize', 'membership_scores', 'roc', 'scrub', 'count_missed', 'deduplicate',
-           'private_pretraining', 'CanaryArguments', 'read_documents', 'PartialCorpus', 'CanaryExperiment',
-           'keep_layers', 'canary_experiment', 'canary_table', 'exposure_curve', 'canary_plots', 'plot_exposure',
-           'ProbeArguments', 'run_probe', 'save_plot', 'MembershipArguments', 'run_membership']
+           'SecretKind', 'secret_space', 'Canary', 'make_canaries', 'with_other_names', 'check_canaries', 'plant',
+           'canary_report', 'mean_with_interval', 'summarize', 'membership_scores', 'roc', 'scrub', 'count_missed',
+           'deduplicate', 'private_pretraining', 'CanaryArguments', 'read_documents', 'PartialCorpus',
+           'CanaryExperiment', 'keep_layers', 'canary_experiment', 'canary_table', 'exposure_curve', 'canary_plots',
+           'plot_exposure', 'ProbeArguments', 'run_probe', 'save_plot', 'MembershipArguments', 'run_membership']
 
 # %% ../nbs/chapters/6_mask_attack.ipynb #198e1ffc
 import itertools
@@ -175,7 +175,7 @@ def load_probe(name, batch_size=64, bf16=False):
 
 
 def graft_head(fine_tuned, pretrained, **options):
-    """미세조정하면서 버린 MLM 층 대신 `pretrained`의 MLM 층을 `fine_tuned`의 몸통에 이어 붙인 `MaskProbe`."""
+    """미세 조정하면서 버린 MLM 층 대신 `pretrained`의 MLM 층을 `fine_tuned`의 몸통에 이어 붙인 `MaskProbe`."""
     from transformers import AutoModel
 
     probe = load_probe(pretrained, **options)
@@ -184,7 +184,7 @@ def graft_head(fine_tuned, pretrained, **options):
     wanted, given = probe.model.base_model.state_dict(), body.state_dict()
     if any(name not in given or given[name].shape != tensor.shape for name, tensor in wanted.items()):
         raise NlpbookError(
-            f"{fine_tuned}: 몸통의 모양이 {pretrained}과(와) 다릅니다. 미세조정하기 전의 모델을 짝지어 주세요."
+            f"{fine_tuned}: 몸통의 모양이 {pretrained}과(와) 다릅니다. 미세 조정하기 전의 모델을 짝지어 주세요."
         )
     probe.model.base_model.load_state_dict({name: given[name] for name in wanted})
     return probe
@@ -249,7 +249,7 @@ def candidate_ids(tokenizer, candidates, masks):
 
 
 def score_candidates(probe, text, candidates):
-    """`text`의 빈칸들을 후보로 채웠을 때 후보마다의 유사 로그 가능도 `(n,)`.
+    """`text`의 빈칸들을 후보로 채웠을 때, 빈칸에 들어간 토큰만 더한 후보마다의 유사 로그 우도 `(n,)`.
 
     후보의 토큰을 하나씩 가리고 나머지를 모두 보여 주었을 때의 로그 확률을 더합니다: Salazar 외 (2020), Masked Language Model Scoring.
     가리고 나면 같아지는 글은 한 번만 계산하므로, 한 자리가 한 토큰인 네 자리 숫자 10,000개도 4,000줄이면 됩니다.
@@ -275,7 +275,7 @@ def score_candidates(probe, text, candidates):
 
 
 def pseudo_log_likelihood(probe, texts):
-    """글마다의 `(유사 로그 가능도, 토큰 수)` `(n, 2)`. 특수 토큰은 세지 않습니다."""
+    """글마다의 `(유사 로그 우도, 토큰 수)` `(n, 2)`. 특수 토큰은 세지 않습니다."""
     rows, places, owner, truth = [], [], [], []
     special = set(probe.tokenizer.all_special_ids)
     for number, text in enumerate(texts):
@@ -307,9 +307,9 @@ def exposure(scores, place):
 
 
 def chance_interval(count, level=0.95):
-    """외운 적 없는 비밀 `count`개의 평균 노출도가 놓일 범위 `(낮은 값, 높은 값)`. 비밀마다의 점수는 서로 무관하다고 봅니다.
+    """외운 적 없는 비밀 `count`개의 평균 노출도가 놓일 범위 `(낮은 값, 높은 값)`. 비밀마다의 순위는 서로 무관하다고 봅니다.
 
-    찍어서 얻는 노출도가 x비트를 넘을 확률은 2의 -x제곱, 곧 평균이 1/ln 2(약 1.44비트)인 지수분포이고, 그 평균은 감마분포를 따릅니다.
+    후보가 많으면, 찍어서 얻는 노출도가 x비트를 넘을 확률은 거의 2의 -x제곱입니다. 곧 노출도는 평균이 1/ln 2(약 1.44비트)인 지수분포를 따르고, 그런 값 여럿의 평균은 감마분포를 따릅니다.
     """
     from scipy.stats import gamma
 
@@ -344,7 +344,7 @@ KINDS = {
 
 
 def secret_space(kind, tokenizer):
-    """비밀이 될 수 있는 글 가운데 토큰 수가 가장 흔한 것들의 목록. 빈칸의 수가 모두 같아집니다."""
+    """비밀이 될 수 있는 글 가운데 가장 흔한 토큰 수로 나뉘는 것들의 목록. 그래서 빈칸의 수가 모두 같습니다."""
     words = KINDS[kind].secrets()
     encoded = tokenizer(words, add_special_tokens=False)["input_ids"]
     known = [(word, len(ids)) for word, ids in zip(words, encoded) if tokenizer.unk_token_id not in ids]
@@ -389,6 +389,15 @@ def make_canaries(tokenizer, repeats=(1, 4, 16, 64), per_level=2, controls=4, ki
     return found
 
 
+def with_other_names(canaries):
+    """심은 카나리아마다, 같은 종류의 심지 않은 대조군의 이름으로 바꾼 카나리아. 모델이 비밀을 이름과 이어 외웠는지 볼 때 씁니다."""
+    found = []
+    for kind in dict.fromkeys(canary.kind for canary in canaries):
+        names = itertools.cycle([c.name for c in canaries if c.kind == kind and not c.repeats])
+        found += [replace(c, name=next(names)) for c in canaries if c.kind == kind and c.repeats]
+    return found
+
+
 def check_canaries(canaries, tokenizer, block_size):
     """카나리아의 문장이 예시 하나(`block_size` 토큰)에 통째로 들어가지 않으면 `NlpbookError`."""
     room = block_size - tokenizer.num_special_tokens_to_add(pair=True) - 1
@@ -410,11 +419,11 @@ def plant(documents, canaries, seed=0):
             document.insert(rng.randint(0, len(document)), canary.sentence)
     return planted
 
-# %% ../nbs/chapters/6_mask_attack.ipynb #75eb5323
+# %% ../nbs/chapters/6_mask_attack.ipynb #15fda769
 def canary_report(probe, canaries):
     """카나리아마다의 결과를 담은 사전의 목록.
 
-    `exposure`(비트)와 그 최댓값 `most`, `rank`(1부터), `extracted`(후보를 모르는 채 빔 서치로 채운 토큰들이 비밀과 글자 하나까지 같은지)가 들어 있습니다.
+    `exposure`(비트)와 그 최댓값 `most`, `rank`(1부터), `extracted`(후보를 모르는 채 빔 서치로 채운 첫째 답의 토큰들이 비밀의 토큰들과 모두 같은지)가 들어 있습니다.
     """
     spaces, rows = {}, []
     for canary in canaries:
@@ -434,7 +443,7 @@ def canary_report(probe, canaries):
 
 
 def mean_with_interval(values, seed=0):
-    """`(평균, (낮은 값, 높은 값))`. 구간은 95% 백분위수 부트스트랩입니다: Efron과 Tibshirani (1993). 값이 하나면 구간도 그 값입니다."""
+    """`(평균, (낮은 값, 높은 값))`. 구간은 95% 백분위수 부트스트랩입니다: Efron과 Tibshirani (1993). 값이 하나이거나 모두 같으면 구간도 그 값입니다."""
     from scipy.stats import bootstrap
 
     values = np.asarray(values, float)
@@ -463,11 +472,11 @@ def summarize(rows, key="repeats"):
         table.append(line)
     return table
 
-# %% ../nbs/chapters/6_mask_attack.ipynb #b52e4011
+# %% ../nbs/chapters/6_mask_attack.ipynb #f79f2840
 def membership_scores(probe, texts, reference=None):
     """글마다의 점수 `(n,)`. 클수록 학습한 글 같습니다.
 
-    토큰 하나당 유사 로그 가능도입니다. `reference`(견줄 모델의 `MaskProbe`)를 주면 그 모델의 값을 빼서, 글이 본디 쉬운 정도를 덜어 냅니다:
+    토큰 하나당 유사 로그 우도입니다. `reference`(견줄 모델의 `MaskProbe`)를 주면 그 모델의 값을 빼서, 글이 본디 쉬운 정도를 덜어 냅니다:
     Mireshghallah 외 (2022), Quantifying Privacy Risks of Masked Language Models Using Membership Inference Attacks.
     """
 
@@ -481,7 +490,7 @@ def membership_scores(probe, texts, reference=None):
 def roc(members, others):
     """학습한 글과 학습하지 않은 글의 점수로 그린 ROC 곡선.
 
-    `{"fpr", "tpr", "auc", "tpr_at_1"}`을 돌려줍니다. `tpr_at_1`은 거짓 양성률을 1% 아래로 묶었을 때의 참 양성률입니다.
+    `{"fpr", "tpr", "auc", "tpr_at_1"}`을 돌려줍니다. `tpr_at_1`은 거짓 양성률이 1% 이하일 때 얻을 수 있는 가장 높은 참 양성률입니다.
     """
     from torchmetrics.functional.classification import binary_auroc, binary_roc
 
@@ -499,8 +508,8 @@ def roc(members, others):
         "tpr_at_1": float(tpr[fpr <= 0.01].max()),
     }
 
-# %% ../nbs/chapters/6_mask_attack.ipynb #931aa914
-# ko-pii가 모르는 비밀의 말투. (정규식, 바꿔 적을 이름표)이고, 정규식의 첫 묶음을 가립니다.
+# %% ../nbs/chapters/6_mask_attack.ipynb #fc27570e
+# ko-pii가 모르는 비밀의 꼴. (정규식, 바꿔 적을 이름표)의 묶음이고, 정규식의 첫째 괄호에 걸린 글을 가립니다.
 SECRET_RULES = (
     (r"비밀번호는? ?(\d{4,6})", "비밀번호"),
     (r"고향은? ?([가-힣]{2,6}) ?[시군읍면]", "주소"),
@@ -530,7 +539,7 @@ def scrub(documents, rules=()):
 def count_missed(documents, canaries):
     """가린 뒤에도 글에 남은 비밀을 종류마다 센 `{종류: {"planted", "secret_left", "both_left"}}`.
 
-    `planted`는 심은 문장의 수, `secret_left`는 비밀의 말투가 그대로 남은 문장의 수, `both_left`는 이름까지 함께 남은 문장의 수입니다.
+    `planted`는 심은 문장의 수, `secret_left`는 비밀이 그 앞뒤의 말과 함께 그대로 남은 문장의 수, `both_left`는 이름까지 문장 전체가 그대로 남은 문장의 수입니다.
     """
     text = Counter(sentence for document in documents for sentence in document)
     found = {}
@@ -551,7 +560,7 @@ def count_missed(documents, canaries):
 
 
 def deduplicate(documents):
-    """앞에 나온 문장과 같은 문장을 뺀 문서들. 띄어쓰기, 문장 부호, 글자의 너비는 달라도 같은 것으로 봅니다."""
+    """앞에 나온 문장과 같은 문장을 뺀 문서들. 띄어쓰기, 문장 부호, 영문 대소문자, 글자의 너비(전각과 반각)는 달라도 같은 것으로 봅니다."""
     seen, kept = set(), []
     for document in documents:
         lines = []
@@ -567,7 +576,7 @@ def deduplicate(documents):
 def private_pretraining(args, epsilon, delta=None, max_grad_norm=1.0, physical_batch=64):
     """DP-SGD로 MLM을 이어서 학습해 `args.downstream_model_dir`에 저장하고 ε과 δ, 잡음의 크기를 사전으로 돌려줍니다.
 
-    예시마다 기울기의 노름을 `max_grad_norm`에서 자르고 잡음을 더합니다: Abadi 외 (2016), Deep Learning with Differential Privacy.
+    예시마다 기울기의 노름을 `max_grad_norm` 이하로 줄여 더한 다음 잡음을 더하고, 그 기울기로 AdamW를 씁니다: Abadi 외 (2016), Deep Learning with Differential Privacy.
     잡음의 크기는 Opacus가 `epsilon`과 `delta`(비우면 1/예시 수)에 맞추어 정합니다. 보호하는 단위는 예시 하나이므로, 여러 예시에 되풀이된 문장은 그만큼 덜 보호됩니다.
     임베딩과 MLM 층은 얼리고 몸통의 층만 학습합니다. 잡음을 더할 가중치가 적을수록 덜 망가지기 때문입니다.
     """
@@ -642,11 +651,12 @@ def _example_losses(model, batch):
     total = torch.zeros(size, dtype=losses.dtype).index_add(0, rows, losses)
     return total / torch.bincount(rows, minlength=size).clamp(min=1)
 
-# %% ../nbs/chapters/6_mask_attack.ipynb #61205db8
+# %% ../nbs/chapters/6_mask_attack.ipynb #9a57f94f
 RUNS = {
     "start": "배우기 전의 모델",
     "clean": "심지 않은 글로 학습",
     "planted": "심은 글로 학습 (방어 없음)",
+    "strangers": "외운 모델에게 남의 이름으로 묻기",
     "layers-2": "앞쪽 2층만",
     "layers-1": "앞쪽 1층만",
     "scrub": "ko-pii로 가리기",
@@ -654,8 +664,8 @@ RUNS = {
     "dedup": "중복 빼기",
     "early": "조기 종료",
     "dp": "DP-SGD",
-    "classified": "심은 글로 분류를 미세조정",
-    "planted-classified": "외운 모델을 깨끗한 글로 미세조정",
+    "classified": "심은 글로 분류기 미세 조정",
+    "planted-classified": "외운 모델을 깨끗한 글로 미세 조정",
 }
 
 
@@ -671,21 +681,26 @@ class CanaryArguments(PretrainArguments):
     epochs: int = option(5, "글을 되풀이해 읽는 횟수")
     batch_size: int = option(32, "배치 크기")
     max_seq_length: int = option(64, "예시의 최대 길이 (토큰)")
-    monitor: str = option("min val_mlm_loss", "조기 종료에서 에폭을 고르는 기준")
+    monitor: str = option(
+        "min val_mlm_loss",
+        "학습 한 번 안에서 모델을 고르는 기준. 조기 종료는 늘 떼어 둔 글의 MLM 손실로 고름",
+    )
     validation_every: int = option(10, "문서 몇 개마다 하나를 평가용으로 떼어 둘지")
     seed: int = option(7, "난수 시드")
     sentences: Optional[int] = option(8000, "글의 앞에서부터 읽을 문장의 수. 비우면 모두")
-    kinds: str = option(",".join(KINDS), "비밀의 종류")
-    repeats: str = option("1,2,4,8,16,32,64", "카나리아를 되풀이하는 횟수")
+    kinds: str = option(",".join(KINDS), "비밀의 종류. 쉼표로 잇기")
+    repeats: str = option("1,2,4,8,16,32,64", "카나리아를 되풀이하는 횟수들. 쉼표로 잇기")
     per_level: int = option(2, "종류와 횟수마다 심을 카나리아의 수")
     controls: int = option(4, "종류마다 심지 않고 견주기만 할 대조군의 수")
-    runs: str = option(",".join(RUNS), "해 볼 실험들")
-    membership_sentences: int = option(500, "회원 추론에 쓸, 학습한 문장과 학습하지 않은 문장의 수")
+    runs: str = option(",".join(RUNS), "해 볼 실험들. 쉼표로 잇기")
+    membership_sentences: int = option(
+        500, "회원 추론에 쓸 문장의 수. 학습한 문장과 학습하지 않은 문장에서 저마다 이만큼"
+    )
     epsilon: float = option(8.0, "DP-SGD의 ε")
     private_batch_size: int = option(256, "DP-SGD의 배치 크기")
     private_learning_rate: float = option(1e-3, "DP-SGD의 학습률")
     task_corpus_name: str = option("nsmc", "쓸모를 잴 문서 분류 말뭉치")
-    task_examples: Optional[int] = option(4000, "학습과 시험에 쓸 예시의 수. 비우면 모두")
+    task_examples: Optional[int] = option(4000, "학습, 검증, 시험에 저마다 쓸 예시의 수. 비우면 모두")
     task_epochs: int = option(2, "문서 분류를 학습하는 에폭")
 
     def __post_init__(self):
@@ -745,7 +760,7 @@ def _quietly():
 
 
 class PartialCorpus:
-    """말뭉치의 앞에서부터 `count`건만 쓰는 말뭉치. `planted`의 문장들은 학습용 글의 끝에 하나씩 덧붙입니다."""
+    """말뭉치의 앞에서부터 `count`건만 쓰는 말뭉치. `planted`의 문장들은 학습용 글의 앞에 하나씩 덧붙입니다."""
 
     def __init__(self, corpus, count=None, planted=()):
         self.corpus, self.count, self.planted = corpus, count, list(planted)
@@ -759,7 +774,7 @@ class PartialCorpus:
         if mode == "train":
             for place, sentence in enumerate(self.planted):
                 example = examples[place % len(examples)]
-                examples[place % len(examples)] = replace(example, text_a=f"{example.text_a} {sentence}")
+                examples[place % len(examples)] = replace(example, text_a=f"{sentence} {example.text_a}")
         return examples
 
 # %% ../nbs/chapters/6_mask_attack.ipynb #22916370
@@ -865,7 +880,7 @@ class CanaryExperiment:
         return float(get_trainer(args).validate(task, loader, verbose=False)[0]["val_mlm_loss"])
 
     def classify(self, folder, output, planted=()):
-        """`folder`의 모델로 문서 분류를 미세조정해 `output`에 저장하고 시험 정확도를 돌려줍니다."""
+        """`folder`의 모델을 문서 분류에 미세 조정해 `output`에 저장하고 시험 정확도를 돌려줍니다."""
         args = self.args
         return train_classifier(
             ClassificationTrainArguments(
@@ -944,6 +959,11 @@ class CanaryExperiment:
         epochs[-1]["canaries"] = found["canaries"]
         return found | {"epochs": epochs}
 
+    def _strangers(self, name):
+        planted = self.run("planted")
+        probe = load_probe(planted["model_dir"], bf16=self.bf16)
+        return {"canaries": canary_report(probe, with_other_names(self.canaries))}
+
     def _early(self, name):
         best = min(self.run("planted")["epochs"], key=lambda line: line["mlm_loss"])
         return self.measure(name, best["model_dir"]) | {"epoch": best["epoch"]}
@@ -981,8 +1001,13 @@ class CanaryExperiment:
 
     def _planted_classified(self, name):
         planted = self.run("planted")
-        probe = graft_head(self.folder / "planted" / "classifier", planted["model_dir"], bf16=self.bf16)
-        return {"canaries": canary_report(probe, self.canaries), "accuracy": planted["accuracy"]}
+        heads = {"canaries": planted["model_dir"], "public_head": self.args.pretrained_model_name}
+        return {
+            key: canary_report(
+                graft_head(self.folder / "planted" / "classifier", head, bf16=self.bf16), self.canaries
+            )
+            for key, head in heads.items()
+        } | {"accuracy": planted["accuracy"]}
 
     @property
     def _steps(self):
@@ -993,6 +1018,7 @@ class CanaryExperiment:
             },
             "clean": lambda name: self._train_and_measure(name, self.documents),
             "planted": self._planted,
+            "strangers": self._strangers,
             "layers-2": self._layers,
             "layers-1": self._layers,
             "scrub": self._scrub,
@@ -1013,7 +1039,7 @@ def keep_layers(name, count, folder):
     model = read_pretrained(source, BertForPreTraining.from_pretrained)
     if not 1 <= count <= model.config.num_hidden_layers:
         raise NlpbookError(
-            f"{name}: 층이 {model.config.num_hidden_layers}개인 모델이어서 {count}층을 남길 수 없습니다. 그보다 적게 고르세요."
+            f"{name}: 층이 {model.config.num_hidden_layers}개인 모델이어서 층 {count}개를 남길 수 없습니다. 1 이상 {model.config.num_hidden_layers} 이하로 고르세요."
         )
     model.bert.encoder.layer = model.bert.encoder.layer[:count]
     model.config.num_hidden_layers = count
@@ -1042,7 +1068,10 @@ def canary_experiment(args):
         "sentences": sum(map(len, experiment.documents)),
         "planted_sentences": sum(canary.repeats for canary in experiment.canaries),
         "members": len(experiment.members),
-        "runs": {name: {k: v for k, v in run.items() if k != "model_dir"} for name, run in runs.items()},
+        "runs": {
+            name: {k: v for k, v in run.items() if k != "model_dir"} | {"title": RUNS[name]}
+            for name, run in runs.items()
+        },
     }
     for run in record["runs"].values():
         run["epochs"] = [
@@ -1066,7 +1095,8 @@ def canary_table(record):
             planted = [row for row in run["canaries"] if row["repeats"]]
             controls = [row["exposure"] for row in run["canaries"] if not row["repeats"]]
             line["exposure"], line["exposure_interval"] = mean_with_interval([r["exposure"] for r in planted])
-            line["control"], line["control_interval"] = mean_with_interval(controls)
+            if controls:
+                line["control"], line["control_interval"] = mean_with_interval(controls)
             line["extracted"], line["extracted_interval"] = mean_with_interval(
                 [float(row["extracted"]) for row in planted]
             )
@@ -1127,7 +1157,7 @@ def canary_plots(record):
         if name in {"planted", "dp"} and "membership" in run
     }
     if known:
-        titles = {"absolute": "가능도만", "relative": "배우기 전의 모델과 견줌"}
+        titles = {"absolute": "PLL만", "relative": "배우기 전의 모델과 견줌"}
         curves = {
             f"{runs[name]['title']}, {titles[way]}": (found[way]["fpr"], found[way]["tpr"])
             for name, found in known.items()
@@ -1164,7 +1194,9 @@ class ProbeArguments:
     )
     top_k: int = option(10, "보여 줄 후보의 수")
     method: str = option("beam", "빈칸 여럿을 채우는 방법", choices=list(FILL_METHODS))
-    plot: Optional[str] = option(None, "막대그래프를 저장할 .png 파일")
+    plot: Optional[str] = option(
+        None, "첫 빈칸의 확률(후보를 적었으면 후보들 사이의 몫)을 막대그래프로 저장할 .png 파일"
+    )
 
     def __post_init__(self):
         if not self.text.strip():
@@ -1209,12 +1241,13 @@ def run_probe(args):
         shares = np.exp(scores - scores.max())
         shown = {candidates[place]: float(shares[place] / shares.sum()) for place in best}
     if args.plot:
-        save_plot(plot_scores(shown), args.plot)
+        label = "확률" if candidates is None else "후보들 사이의 몫"
+        save_plot(plot_scores(shown, label), args.plot)
     return result
 
 
 def save_plot(axes, path):
-    """matplotlib 축의 그림을 `path`에 저장합니다. 옆에 다 그린 다음 이름을 바꿉니다."""
+    """matplotlib 축의 그림을 `path`에 저장합니다. 임시 파일에 다 쓴 다음 이름을 바꿉니다."""
     with explain_os_errors(path):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     with written_aside(path) as aside:
@@ -1230,14 +1263,14 @@ class MembershipArguments:
     others_file: str = option("", "학습에 쓰지 않은 글. 한 줄에 하나")
     reference_model_name: Optional[str] = option(None, "견줄 모델. 보통은 그 글을 배우기 전의 모델")
     sentences: int = option(1000, "파일마다 읽을 문장의 수")
-    output: Optional[str] = option(None, "점수와 곡선을 저장할 .json 파일. 곁에 .png도 저장함")
+    output: Optional[str] = option(None, "결과와 ROC 곡선을 저장할 .json 파일. 같은 이름의 .png 그림도 저장")
 
     def __post_init__(self):
         if not self.pretrained_model_name:
             raise NlpbookError("pretrained_model_name이 비었습니다. 알아볼 모델의 이름이나 폴더를 적으세요.")
         for name in ("members_file", "others_file"):
             if not getattr(self, name):
-                raise NlpbookError(f"{name}이 비었습니다. 한 줄에 하나씩 적은 글 파일을 적으세요.")
+                raise NlpbookError(f"{name}이 비었습니다. 글을 한 줄에 하나씩 적은 파일의 경로를 적으세요.")
             text_files(getattr(self, name))
         if not isinstance(self.sentences, int) or self.sentences < 1:
             raise NlpbookError(f"sentences={self.sentences!r}: 1 이상의 정수여야 합니다.")

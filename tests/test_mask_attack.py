@@ -41,6 +41,7 @@ from nlpbook_nbs.mask_attack import (
     scrub,
     secret_space,
     summarize,
+    with_other_names,
 )
 from nlpbook_nbs.settings import NlpbookError
 
@@ -235,6 +236,13 @@ def test_planting_adds_exactly_the_sentences_asked_for_and_nothing_else(mini):
     assert len({canary.name for canary in canaries}) == len(canaries)
 
 
+def test_strangers_never_had_a_secret_planted(mini):
+    canaries = make_canaries(mini.tokenizer, repeats=(1, 8), per_level=3, controls=2)
+    asked, planted = with_other_names(canaries), [canary for canary in canaries if canary.repeats]
+    assert [(c.kind, c.secret, c.repeats) for c in asked] == [(c.kind, c.secret, c.repeats) for c in planted]
+    assert {c.name for c in asked} == {c.name for c in canaries if not c.repeats}
+
+
 def test_invented_secrets_are_impossible_ones(mini):
     for canary in make_canaries(mini.tokenizer, repeats=(1,), per_level=20):
         assert "주민" not in canary.sentence
@@ -330,7 +338,7 @@ def quick_arguments(tmp_path, small_folder):
             "task_epochs": 1,
             "private_batch_size": 16,
             "accelerator": "cpu",
-            "runs": "planted,layers-1,scrub,dedup,early,dp,classified,planted-classified",
+            "runs": "planted,strangers,layers-1,scrub,dedup,early,dp,classified,planted-classified",
         }
         return CanaryArguments(**(values | changes))
 
@@ -361,7 +369,8 @@ def test_whole_experiment_runs_leaves_its_record_and_its_plots_and_does_not_repe
     }
     for line in canary_table(record):
         low, high = line["exposure_interval"]
-        assert low <= line["exposure"] <= high and 0 <= line["accuracy"] <= 1
+        assert low <= line["exposure"] <= high
+        assert line["run"] == "strangers" or 0 <= line["accuracy"] <= 1
 
     def never(*_):
         raise AssertionError("끝난 실험을 다시 했습니다")
@@ -538,4 +547,4 @@ def test_results_shown_in_the_chapter_are_those_of_the_command_with_its_defaults
     assert list(record["runs"]) == list(mask_attack.RUNS)
     assert record["date"] and record["seconds"] > 0
     for line in canary_table(record):
-        assert 0.5 < line["accuracy"] < 1
+        assert line["run"] == "strangers" or 0.5 < line["accuracy"] < 1
