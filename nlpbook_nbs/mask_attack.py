@@ -1147,10 +1147,11 @@ def canary_plots(record):
     useful = [line for line in canary_table(record) if line.get("accuracy") and "auc" in line]
     if len(useful) > 1:
         plots["tradeoff"] = plot_points(
-            {line["title"]: (line["accuracy"], line["exposure"]) for line in useful},
-            "문서 분류의 시험 정확도 (오른쪽일수록 쓸모 있음)",
+            {line["title"]: (line["mlm_loss"], line["exposure"]) for line in useful},
+            "떼어 둔 글의 MLM 손실 (오른쪽으로 갈수록 작음)",
             "심은 카나리아의 평균 노출도 (비트)",
         )
+        plots["tradeoff"].invert_xaxis()
     known = {
         name: run["membership"]
         for name, run in runs.items()

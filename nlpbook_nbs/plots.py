@@ -60,8 +60,8 @@ def plot_curves(curves, xlabel, ylabel, log2=False):
 
     `(가로값 목록, 세로값 목록, (낮은 값 목록, 높은 값 목록))`이면 점마다 구간도 세로 막대로 그립니다. `log2`면 가로축을 2배씩 커지게 그립니다.
     """
-    rows = -(-len(curves) // 3)
-    axes = _axes(6.4, 3.4 + 0.2 * rows)
+    columns = max(1, min(len(curves), 3, 60 // max(map(len, curves))))
+    axes = _axes(6.4, 3.4 + 0.2 * -(-len(curves) // columns))
     for name, (xs, ys, *intervals) in curves.items():
         style = {"fmt": "o-" if len(xs) <= 30 else "-", "markersize": 4, "label": name}
         away = None
@@ -75,7 +75,7 @@ def plot_curves(curves, xlabel, ylabel, log2=False):
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(len(curves), 3), frameon=False)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, frameon=False)
     return axes
 
 
