@@ -2,12 +2,13 @@
 
 # %% auto #0
 __all__ = ['FILL_METHODS', 'KINDS', 'SECRET_RULES', 'RUNS', 'COMMANDS', 'Filling', 'MaskProbe', 'load_probe', 'graft_head',
-           'fill', 'candidate_ids', 'score_candidates', 'pseudo_log_likelihood', 'exposure', 'chance_interval',
-           'SecretKind', 'secret_space', 'Canary', 'make_canaries', 'with_other_names', 'check_canaries', 'plant',
-           'canary_report', 'mean_with_interval', 'summarize', 'membership_scores', 'roc', 'scrub', 'count_missed',
-           'deduplicate', 'private_pretraining', 'CanaryArguments', 'read_documents', 'PartialCorpus',
-           'CanaryExperiment', 'keep_layers', 'canary_experiment', 'canary_table', 'exposure_curve', 'canary_plots',
-           'plot_exposure', 'ProbeArguments', 'run_probe', 'save_plot', 'MembershipArguments', 'run_membership']
+           'fill', 'candidate_ids', 'score_candidates', 'score_ids', 'pseudo_log_likelihood', 'exposure',
+           'chance_interval', 'SecretKind', 'secret_space', 'Canary', 'make_canaries', 'with_other_names',
+           'check_canaries', 'plant', 'canary_report', 'mean_with_interval', 'summarize', 'membership_scores', 'roc',
+           'scrub', 'count_missed', 'deduplicate', 'private_pretraining', 'CanaryArguments', 'read_documents',
+           'PartialCorpus', 'CanaryExperiment', 'keep_layers', 'canary_experiment', 'canary_table', 'exposure_curve',
+           'canary_plots', 'plot_exposure', 'ProbeArguments', 'run_probe', 'save_plot', 'MembershipArguments',
+           'run_membership']
 
 # %% ../nbs/chapters/6_mask_attack.ipynb #198e1ffc
 import itertools
@@ -254,8 +255,13 @@ def score_candidates(probe, text, candidates):
     후보의 토큰을 하나씩 가리고 나머지를 모두 보여 주었을 때의 로그 확률을 더합니다: Salazar 외 (2020), Masked Language Model Scoring.
     가리고 나면 같아지는 글은 한 번만 계산하므로, 한 자리가 한 토큰인 네 자리 숫자 10,000개도 4,000줄이면 됩니다.
     """
+    _, places = probe.encode(text)
+    return score_ids(probe, text, candidate_ids(probe.tokenizer, candidates, len(places)))
+
+
+def score_ids(probe, text, table):
+    """후보를 토큰 번호의 표 `(n, 빈칸의 수)`로 받는 `score_candidates`. 같은 후보를 여러 글에서 견줄 때 씁니다."""
     ids, places = probe.encode(text)
-    table = candidate_ids(probe.tokenizer, candidates, len(places))
     scores = np.zeros(len(table))
     for slot, place in enumerate(places):
         hidden = table.copy()
@@ -427,9 +433,15 @@ def canary_report(probe, canaries):
     """
     spaces, rows = {}, []
     for canary in canaries:
-        space = spaces.setdefault(canary.kind, secret_space(canary.kind, probe.tokenizer))
+        if canary.kind not in spaces:
+            space = secret_space(canary.kind, probe.tokenizer)
+            spaces[canary.kind] = (
+                space,
+                candidate_ids(probe.tokenizer, space, len(probe.tokenizer.tokenize(space[0]))),
+            )
+        space, table = spaces[canary.kind]
         question, place = canary.question(probe.tokenizer), space.index(canary.secret)
-        scores = score_candidates(probe, question, space)
+        scores = score_ids(probe, question, table)
         rows.append(
             asdict(canary)
             | {
