@@ -4,11 +4,11 @@
 __all__ = ['FILL_METHODS', 'KINDS', 'SECRET_RULES', 'RUNS', 'COMMANDS', 'Filling', 'MaskProbe', 'load_probe', 'graft_head',
            'fill', 'candidate_ids', 'score_candidates', 'score_ids', 'pseudo_log_likelihood', 'exposure',
            'chance_interval', 'SecretKind', 'secret_space', 'Canary', 'make_canaries', 'with_other_names',
-           'check_canaries', 'plant', 'canary_report', 'mean_with_interval', 'summarize', 'membership_scores', 'roc',
-           'scrub', 'count_missed', 'deduplicate', 'private_pretraining', 'CanaryArguments', 'read_documents',
-           'PartialCorpus', 'CanaryExperiment', 'keep_layers', 'canary_experiment', 'canary_table', 'exposure_curve',
-           'canary_plots', 'plot_exposure', 'ProbeArguments', 'run_probe', 'save_plot', 'MembershipArguments',
-           'run_membership']
+           'check_canaries', 'plant', 'canary_report', 'mean_with_interval', 'averages', 'summarize',
+           'membership_scores', 'roc', 'scrub', 'count_missed', 'deduplicate', 'private_pretraining', 'CanaryArguments',
+           'read_documents', 'PartialCorpus', 'CanaryExperiment', 'keep_layers', 'canary_experiment', 'save_plot',
+           'canary_table', 'exposure_curve', 'canary_plots', 'plot_exposure', 'ProbeArguments', 'run_probe',
+           'MembershipArguments', 'run_membership']
 
 # %% ../nbs/chapters/6_mask_attack.ipynb #198e1ffc
 import itertools
@@ -468,20 +468,24 @@ def mean_with_interval(values, seed=0):
     return mean, (float(found.confidence_interval.low), float(found.confidence_interval.high))
 
 
+def averages(rows):
+    """카나리아들의 평균 노출도, 추출률, 1등이 된 비율(`first`)과 저마다의 95% 부트스트랩 구간(`<이름>_interval`)."""
+    found = {}
+    for name, value in {
+        "exposure": lambda row: row["exposure"],
+        "extracted": lambda row: float(row["extracted"]),
+        "first": lambda row: float(row["rank"] == 1),
+    }.items():
+        found[name], found[f"{name}_interval"] = mean_with_interval([value(row) for row in rows])
+    return found
+
+
 def summarize(rows, key="repeats"):
     """`key`가 같은 카나리아끼리 묶은 평균 노출도, 추출률, 1등이 된 비율(`first`)과 저마다의 95% 부트스트랩 구간을 담은 사전의 목록."""
     table = []
     for value in sorted({row[key] for row in rows}):
         group = [row for row in rows if row[key] == value]
-        line = {key: value, "count": len(group)}
-        values = {
-            "exposure": [row["exposure"] for row in group],
-            "extracted": [float(row["extracted"]) for row in group],
-            "first": [float(row["rank"] == 1) for row in group],
-        }
-        for name, found in values.items():
-            line[name], line[f"{name}_interval"] = mean_with_interval(found)
-        table.append(line)
+        table.append({key: value, "count": len(group)} | averages(group))
     return table
 
 # %% ../nbs/chapters/6_mask_attack.ipynb #f79f2840
@@ -849,6 +853,10 @@ class CanaryExperiment:
             path.parent.mkdir(parents=True, exist_ok=True)
         return str(write_documents(documents, path))
 
+    @cached_property
+    def held_out_file(self):
+        return self.text_file("held-out", self.held_out)
+
     def pretrain_arguments(self, **changes):
         values = {field.name: getattr(self.args, field.name) for field in fields(PretrainArguments)}
         return PretrainArguments(**(values | {"resume": False, "save_top_k": 1} | changes))
@@ -856,7 +864,6 @@ class CanaryExperiment:
     def train(self, name, documents, start=None):
         """`documents`로 한 에폭씩 이어서 학습하고, 에폭마다의 모델 폴더를 목록으로 돌려줍니다."""
         train_file, found = self.text_file(name, documents), []
-        val_file = self.text_file("held-out", self.held_out)
         start = str(start or self.args.pretrained_model_name)
         for epoch in range(1, self.args.epochs + 1):
             folder = str(self.folder / name / f"epoch-{epoch}")
@@ -864,7 +871,7 @@ class CanaryExperiment:
                 self.pretrain_arguments(
                     pretrained_model_name=start,
                     train_file=train_file,
-                    val_file=val_file,
+                    val_file=self.held_out_file,
                     downstream_model_dir=folder,
                     epochs=1,
                     seed=self.args.seed + epoch,
@@ -876,9 +883,7 @@ class CanaryExperiment:
 
     def mlm_loss(self, folder):
         """떼어 둔 글에서 잰 MLM 손실. 빈칸은 늘 같은 자리입니다."""
-        args = self.pretrain_arguments(
-            pretrained_model_name=str(folder), train_file=self.text_file("held-out", self.held_out)
-        )
+        args = self.pretrain_arguments(pretrained_model_name=str(folder), train_file=self.held_out_file)
         data = TextDatasetForNextSentencePrediction(
             self.tokenizer,
             args.train_file,
@@ -1081,21 +1086,30 @@ def canary_experiment(args):
         "planted_sentences": sum(canary.repeats for canary in experiment.canaries),
         "members": len(experiment.members),
         "runs": {
-            name: {k: v for k, v in run.items() if k != "model_dir"} | {"title": RUNS[name]}
+            name: _without_folder(run)
+            | {"title": RUNS[name], "epochs": [_without_folder(line) for line in run.get("epochs", [])]}
             for name, run in runs.items()
         },
     }
-    for run in record["runs"].values():
-        run["epochs"] = [
-            {k: v for k, v in line.items() if k != "model_dir"} for line in run.get("epochs", [])
-        ]
     folder = Path(args.downstream_model_dir)
     with written_aside(folder / "results.json") as aside:
         aside.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
     for name, axes in canary_plots(record).items():
-        axes.figure.savefig(folder / f"{name}.png", dpi=150)
+        save_plot(axes, folder / f"{name}.png")
     table = [{k: v for k, v in row.items() if v is not None} for row in canary_table(record)]
     return {"results": str(folder / "results.json"), "seconds": record["seconds"], "table": table}
+
+
+def _without_folder(line):
+    return {name: value for name, value in line.items() if name != "model_dir"}
+
+
+def save_plot(axes, path):
+    """matplotlib 축의 그림을 `path`에 저장합니다. 임시 파일에 다 쓴 다음 이름을 바꿉니다."""
+    with explain_os_errors(path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with written_aside(path) as aside:
+        axes.figure.savefig(aside, format=Path(path).suffix.lstrip(".") or "png", dpi=150)
 
 
 def canary_table(record):
@@ -1106,15 +1120,9 @@ def canary_table(record):
         if "canaries" in run:
             planted = [row for row in run["canaries"] if row["repeats"]]
             controls = [row["exposure"] for row in run["canaries"] if not row["repeats"]]
-            line["exposure"], line["exposure_interval"] = mean_with_interval([r["exposure"] for r in planted])
+            line |= averages(planted)
             if controls:
                 line["control"], line["control_interval"] = mean_with_interval(controls)
-            line["extracted"], line["extracted_interval"] = mean_with_interval(
-                [float(row["extracted"]) for row in planted]
-            )
-            line["first"], line["first_interval"] = mean_with_interval(
-                [float(row["rank"] == 1) for row in planted]
-            )
         if "membership" in run:
             line["auc"] = run["membership"]["relative"]["auc"]
             line["tpr_at_1"] = run["membership"]["relative"]["tpr_at_1"]
@@ -1257,14 +1265,6 @@ def run_probe(args):
         label = "확률" if candidates is None else "후보들 사이의 몫"
         save_plot(plot_scores(shown, label), args.plot)
     return result
-
-
-def save_plot(axes, path):
-    """matplotlib 축의 그림을 `path`에 저장합니다. 임시 파일에 다 쓴 다음 이름을 바꿉니다."""
-    with explain_os_errors(path):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with written_aside(path) as aside:
-        axes.figure.savefig(aside, format=Path(path).suffix.lstrip(".") or "png", dpi=150)
 
 
 @dataclass
