@@ -10,6 +10,7 @@ import importlib
 _EXPORTS = {
     "settings": ("NlpbookError", "get_profile", "set_seed", "seed_setting", "set_logger", "load_arguments"),
     "corpora": ("CORPORA", "download_downstream_dataset", "sample_root"),
+    "exercises": ("exercise", "progress"),
     "features": ("data_collator", "LengthGroupedSampler"),
     "training": ("get_trainer",),
 }
