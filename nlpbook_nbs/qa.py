@@ -283,7 +283,7 @@ class WindowEncoder:
         room = self.args.max_seq_length - 3 - np.diff(columns["question_offsets"])
         total = np.diff(columns["context_offsets"])[context_of]
         stride = self.args.doc_stride
-        counts = 1 + np.maximum(0, -(-(total - room) // stride))
+        counts = 1 + np.maximum(0, -(-(total - room) // stride))  # -(-a // b)는 a / b의 올림입니다.
         question = np.repeat(np.arange(len(counts)), counts)
         order = np.arange(len(question)) - np.repeat(np.cumsum(counts) - counts, counts)
         start = order * stride

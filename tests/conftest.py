@@ -31,6 +31,7 @@ def write(path, value):
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("NLPBOOK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("NLPBOOK_HOME", str(tmp_path / "home"))
 
 
 @pytest.fixture

@@ -1,10 +1,16 @@
-"""배우는 사람이 받는 것은 저장소가 아니라 휠입니다. 휠만 설치한 빈 환경에서, 인터넷 없이, 노트북만 든 폴더에서 모든 장을 돌리고 풀이까지 채점합니다."""
+"""배우는 사람이 받는 것은 저장소가 아니라 휠입니다. 코랩을 흉내 낸 빈 환경에 휠만 설치하고, 모든 장을 위에서 아래로 돌리고 풀이까지 채점합니다.
 
+작업 폴더는 `/content`이고 `google.colab`은 흉내입니다. 모든 장은 인터넷을 막고 돌립니다. 막지 않고도 돌리려면 `make colab`을 쓰세요. 시간이 두 배 걸립니다.
+"""
+
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 import venv
 import zipfile
 from pathlib import Path
@@ -64,14 +70,20 @@ def test_wheel_holds_the_data_the_model_the_font_and_the_chapters(wheel):
     assert wheel.stat().st_size < 20_000_000
 
 
-@pytest.fixture(scope="module")
-def learner(wheel, tmp_path_factory):
-    """휠만 설치한 환경의 파이썬. 의존 라이브러리는 지금 환경의 것을 빌려 씁니다.
+COLAB_DRIVE = """
+from pathlib import Path
+def mount(mountpoint, **options):
+    assert mountpoint == "/content/drive", mountpoint
+    Path(mountpoint, "MyDrive").mkdir(parents=True, exist_ok=True)
+"""
+
+
+def new_environment(folder, pip):
+    """의존 라이브러리를 지금 환경에서 빌려 쓰는 새 환경의 파이썬과 site-packages.
 
     저장소의 편집 설치는 .pth로 이어진 폴더에서는 보이지 않습니다.
     """
-    folder = tmp_path_factory.mktemp("learner")
-    venv.create(folder, with_pip=False)
+    venv.create(folder, with_pip=pip)
     python = folder / "bin" / "python"
     site = Path(
         subprocess.run(
@@ -81,13 +93,28 @@ def learner(wheel, tmp_path_factory):
             check=True,
         ).stdout.strip()
     )
-    zipfile.ZipFile(wheel).extractall(site)
     (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    (site / "sitecustomize.py").write_text(NO_NETWORK)
-    hidden = {"PYTHONPATH", "NLPBOOK_PROFILE", "HF_HUB_OFFLINE", "VIRTUAL_ENV"}
+    colab = site / "google" / "colab"
+    colab.mkdir(parents=True)
+    (colab / "__init__.py").touch()
+    (colab / "drive.py").write_text(COLAB_DRIVE)
+    return python, site
 
-    def run(code, *words, cwd):
+
+@pytest.fixture(scope="module")
+def learner(wheel, tmp_path_factory):
+    """휠만 설치한 코랩 흉내의 파이썬. `network="allowed"`가 아니면 바깥 주소에 접속하지 못합니다."""
+    python, site = new_environment(tmp_path_factory.mktemp("learner"), pip=False)
+    zipfile.ZipFile(wheel).extractall(site)
+    (site / "sitecustomize.py").write_text(
+        f"import os\nif 'NETWORK_REFUSED' in os.environ:\n    exec({NO_NETWORK!r})\n"
+    )
+    hidden = {"PYTHONPATH", "NLPBOOK_PROFILE", "HF_HUB_OFFLINE", "VIRTUAL_ENV", "NLPBOOK_HOME"}
+
+    def run(code, *words, cwd, network="refused"):
         environment = {name: value for name, value in os.environ.items() if name not in hidden}
+        environment |= {"COLAB_RELEASE_TAG": "imitation", "XDG_DATA_HOME": str(cwd)}
+        environment |= {"NETWORK_REFUSED": "1"} if network == "refused" else {}
         return subprocess.run(
             [python, "-c", code, *words],
             cwd=cwd,
@@ -98,6 +125,19 @@ def learner(wheel, tmp_path_factory):
         )
 
     return run, site / "nlpbook_nbs" / "notebooks" / "chapters"
+
+
+@pytest.fixture
+def content(tmp_path):
+    """코랩의 작업 폴더 `/content`. 만들 수 없으면 임시 폴더로 대신합니다."""
+    path = Path("/content")
+    try:
+        path.mkdir()
+    except OSError:
+        yield tmp_path
+    else:
+        yield path
+        shutil.rmtree(path)
 
 
 def with_solutions(path):
@@ -120,16 +160,92 @@ def with_solutions(path):
     return book, len(blanks)
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_chapter_runs_from_the_wheel_alone_without_network_and_its_solutions_are_right(
-    learner, tmp_path, name
-):
+def check_chapter(learner, content, name, network):
     run, chapters = learner
     book, exercises = with_solutions(chapters / name)
-    nbformat.write(book, tmp_path / name)
-    done = run(RUN, name, cwd=tmp_path)
+    nbformat.write(book, content / name)
+    done = run(RUN, name, cwd=content, network=network)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("아직 답이 없습니다") == done.stdout.count("맞았습니다") == exercises
+    progress = json.loads((content / "nlpbook" / "progress.json").read_text())
+    assert progress == {name[0]: list(range(1, exercises + 1))}
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_chapter_runs_on_imitated_colab_without_network_and_its_solutions_are_right(learner, content, name):
+    check_chapter(learner, content, name, "refused")
+
+
+@pytest.mark.skipif(
+    "NLPBOOK_TEST_COLAB" not in os.environ, reason="인터넷을 막지 않은 코랩 흉내는 make colab으로 합니다"
+)
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_chapter_runs_on_imitated_colab_with_network(learner, content, name):
+    check_chapter(learner, content, name, "allowed")
+
+
+def test_models_and_progress_go_to_drive_where_it_is_chosen(learner, content):
+    if content != Path("/content"):
+        pytest.skip("/content를 만들 수 없는 컴퓨터입니다")
+    run, chapters = learner
+    book = nbformat.read(chapters / CHAPTERS[0], 4)
+    install = next(cell for cell in book.cells if "save_to_drive = False" in cell.source)
+    install.source = install.source.replace("save_to_drive = False", "save_to_drive = True")
+    settings = next(cell for cell in book.cells if "get_profile()" in cell.source)
+    book.cells = [
+        install,
+        settings,
+        nbformat.v4.new_code_cell(
+            "from pathlib import Path\nPath(args.downstream_model_dir).mkdir(parents=True)\n"
+            'nlpbook.exercise(1, 1)(lambda answer: "맞았습니다.")(0)'
+        ),
+    ]
+    nbformat.write(book, content / "drive.ipynb")
+    done = run(RUN, "drive.ipynb", cwd=content)
+    assert done.returncode == 0 and "맞았습니다." in done.stdout, done.stderr[-3000:]
+    drive = content / "drive" / "MyDrive"
+    assert (drive / "nlpbook-models" / "chapter1").is_dir()
+    assert json.loads((drive / "nlpbook" / "progress.json").read_text()) == {"1": [1]}
+
+
+def test_first_cell_installs_the_package_where_it_is_missing_and_leaves_torch_alone(wheel, tmp_path):
+    python, site = new_environment(tmp_path / "colab", pip=True)
+    book = nbformat.read(ROOT / "nbs" / "chapters" / CHAPTERS[0], 4)
+    cell = next(cell for cell in book.cells if "%pip install" in cell.source)
+    source, count = re.subn(r"(%pip install -q )\S+", rf"\g<1>--no-index {wheel}", cell.source)
+    assert count == 1
+    where = "import torch, nlpbook_nbs; print(torch.__file__, torch.__version__, nlpbook_nbs.__file__)"
+    book.cells = [nbformat.v4.new_code_cell(text) for text in (source, where)]
+    nbformat.write(book, tmp_path / "first.ipynb")
+    code = RUN.replace(", nlpbook_nbs\n", "\n").replace(
+        "assert nlpbook_nbs.__file__.startswith(sys.prefix), nlpbook_nbs.__file__\n", ""
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    began = time.monotonic()
+    done = subprocess.run(
+        [python, "-c", code, "first.ipynb"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    torch_file, version, package = done.stdout.split()[-3:]
+    assert torch_file.startswith(sysconfig.get_path("purelib")) and package.startswith(str(site))
+    assert not list(site.glob("torch*")) and time.monotonic() - began < 60
+
+
+def test_first_cell_is_the_same_in_every_chapter():
+    cells = {
+        next(
+            cell.source
+            for cell in nbformat.read(ROOT / "nbs" / "chapters" / name, 4).cells
+            if "%pip" in cell.source
+        )
+        for name in CHAPTERS
+    }
+    assert len(cells) == 1
 
 
 def test_command_comes_up_from_the_wheel_alone(learner, tmp_path):
