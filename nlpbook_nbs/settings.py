@@ -500,6 +500,7 @@ def load_arguments(cls, json_file_path=None, argv=None):
 
 
 def read_json_arguments(cls, path):
+    """JSON 파일에서 `cls`의 필드 값을 사전으로 읽습니다. 모르는 이름이나 깨진 파일이면 `NlpbookError`."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -810,6 +810,7 @@ def get_trainer(args, return_trainer_only=True):
 
 # %% ../nbs/foundation/3_training.ipynb #05ee1e3e
 def read_pretrained(name, load):
+    """`load(이름)`으로 모델이나 토크나이저를 읽습니다. 없거나 읽을 수 없으면 까닭을 담은 `NlpbookError`."""
     name = resolve_model_name(name)
     if name.startswith((".", "/", "~")) and not Path(name).is_dir():
         raise NlpbookError(f"{name}: 모델 폴더가 없습니다. 경로를 확인하세요.")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from nlpbook_nbs.cli import TASKS, copy_notebooks, load_recipe, main, parse_train_arguments
-from nlpbook_nbs.exercises import notebooks_dir
 from nlpbook_nbs.corpora import sample_root
+from nlpbook_nbs.exercises import notebooks_dir
 from nlpbook_nbs.settings import default_corpus_root
 
 NLPBOOK = Path(sys.executable).with_name("nlpbook")
