@@ -1,13 +1,16 @@
 # make learn     처음 한 번: 설치하고, 작은 모델을 학습해 써 봅니다
 # make notebook  모든 장을 주피터랩으로 엽니다
 # make test      노트북과 tests/를 모두 실행합니다 (장은 tests/test_chapters.py가 휠에서 한 번 실행합니다)
+# make colab     코랩 흉내에서 모든 장을 두 번 실행합니다: 인터넷을 막고, 막지 않고
+# make docs      사이트를 _docs/에 만듭니다 (Quarto가 있어야 합니다)
+# make export    고친 노트북에서 패키지와 API 페이지를 만들고 주소를 맞춥니다
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: learn notebook test export constraints clean
+.PHONY: learn notebook test colab docs quarto export constraints clean
 
 learn: $(INSTALLED)
 	$(BIN)/nlpbook learn
@@ -19,10 +22,22 @@ test: $(INSTALLED)
 	NLPBOOK_PROFILE=quick HF_HUB_OFFLINE=1 $(BIN)/nbdev_test --path nbs/foundation --n_workers 1
 	NLPBOOK_PROFILE=quick HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
 
+colab: $(INSTALLED)
+	NLPBOOK_TEST_COLAB=1 $(BIN)/python -m pytest tests/test_chapters.py
+
+docs: quarto $(INSTALLED)
+	$(BIN)/python tools/check_site.py
+	quarto render
+
+quarto:
+	@command -v quarto >/dev/null || { echo "Quarto가 없습니다. https://quarto.org/docs/get-started 에서 받아 설치한 뒤 make docs를 다시 실행하세요."; exit 1; }
+
 export: $(INSTALLED)
 	$(BIN)/nbdev_export
 	$(BIN)/nbdev_clean
 	$(BIN)/python tools/links.py
+	$(BIN)/python tools/api.py
+	$(BIN)/python tools/pictures.py
 
 # settings.ini의 의존성을 오늘의 최신 판으로 다시 풀어 constraints.txt에 적습니다. 적은 뒤에는 make test로 확인하세요.
 constraints: $(INSTALLED)

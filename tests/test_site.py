@@ -7,6 +7,7 @@ import ast
 import functools
 import http.server
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -256,15 +257,26 @@ def test_processed_notebooks_hold_every_chapter_with_its_code_and_outputs(copy, 
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory):
+def quarto():
     if shutil.which("quarto") is None:
         pytest.skip(
             "quarto가 PATH에 없습니다. https://quarto.org/docs/get-started 에서 받으면 이 시험도 돕니다"
         )
-    folder = copy_to(tmp_path_factory.mktemp("site"))
-    done = subprocess.run(["quarto", "render"], cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return folder / "_docs"
+
+    def render(folder):
+        done = subprocess.run(["quarto", "render"], cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return folder / "_docs"
+
+    return render
+
+
+@pytest.fixture(scope="session")
+def site(request, tmp_path_factory):
+    """만들어진 사이트. `NLPBOOK_TEST_SITE`에 이미 만든 폴더를 적으면 그것을 봅니다."""
+    if os.environ.get("NLPBOOK_TEST_SITE"):
+        return Path(os.environ["NLPBOOK_TEST_SITE"]).resolve()
+    return request.getfixturevalue("quarto")(copy_to(tmp_path_factory.mktemp("site")))
 
 
 class Links(HTMLParser):
@@ -310,16 +322,19 @@ def test_rendered_site_has_every_page_and_no_broken_link(site):
                 assert anchor in found[file].ids, f"{path.relative_to(site)}: {link}"
 
 
-def test_rendered_site_is_the_same_by_nbdev_docs(site, tmp_path):
+def test_rendered_site_is_the_same_by_nbdev_docs(quarto, site, tmp_path):
     folder = copy_to(tmp_path / "nbdev")
     code = "from nbdev.serve import proc_nbs; proc_nbs(n_workers=0)"
     subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, capture_output=True)
-    subprocess.run(["quarto", "render"], cwd=folder / "_proc", check=True, capture_output=True)
     pages_of = [
-        {path.relative_to(root) for path in root.rglob("*.html")}
-        for root in (site, folder / "_proc" / "_docs")
+        {path.relative_to(root) for path in root.rglob("*.html")} for root in (site, quarto(folder / "_proc"))
     ]
     assert pages_of[0] == pages_of[1]
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *words):
+        pass
 
 
 @pytest.fixture
@@ -328,8 +343,7 @@ def browse(site):
     sync_api = pytest.importorskip(
         "playwright.sync_api", reason="pip install playwright로 설치하면 이 시험도 돕니다"
     )
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(site))
-    handler.log_message = lambda *words: None
+    handler = functools.partial(QuietHandler, directory=str(site))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     installed = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
