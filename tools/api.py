@@ -84,7 +84,7 @@ def class_entry(node, lines):
             if isinstance(each, ast.AnnAssign) and "ClassVar" not in ast.unparse(each.annotation)
         ]
         if fields:
-            head = "| 필드 | 타입 | 기본값 | 뜻 |\n|---|---|---|---|\n"
+            head = "| 필드 | 타입 | 기본값 | 뜻 |\n|------|---|---|--------|\n"
             parts.append(head + "\n".join(field_row(each, lines) for each in fields))
     for each in node.body:
         if isinstance(each, ast.FunctionDef) and not each.name.startswith("_") and ast.get_docstring(each):
@@ -134,7 +134,7 @@ def pages():
     )
     about = "모듈마다 공개된 이름과 쓰는 법을 모았습니다."
     found[ROOT / "api" / "index.qmd"] = (
-        f"{front('API 레퍼런스', about)}\n| 모듈 | 하는 일 | 가르치는 노트북 |\n|---|---|---|\n{rows}\n"
+        f"{front('API 레퍼런스', about)}\n| 모듈 | 하는 일 | 가르치는 노트북 |\n|---|------|---|\n{rows}\n"
     )
     return found
 
