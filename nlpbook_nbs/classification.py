@@ -2,8 +2,9 @@
 
 # %% auto #0
 __all__ = ['TASK_NAME', 'RECIPE', 'ClassificationTrainArguments', 'ClassificationDeployArguments', 'ClassificationExample',
-           'NsmcCorpus', 'read_labeled_texts', 'TsvCorpus', 'ClassificationFeatures', 'ClassificationDataset',
-           'ClassificationTask', 'TextClassifier', 'load_classifier', 'open_corpus', 'train_classifier']
+           'NsmcCorpus', 'read_labeled_texts', 'check_label', 'TsvCorpus', 'ClassificationFeatures',
+           'ClassificationDataset', 'ClassificationTask', 'TextClassifier', 'load_classifier', 'open_corpus',
+           'train_classifier']
 
 # %% ../nbs/chapters/2_classification.ipynb #f8deab2e
 import os
@@ -16,7 +17,7 @@ import torch
 from torchmetrics.classification import MulticlassAccuracy
 
 from .corpora import download_downstream_dataset, read_tsv, sample_root
-from .features import FeatureDataset, TextEncoder, on_tpu, text_columns
+from .features import FeatureDataset, TextEncoder, check_tokenizer, on_tpu, text_columns
 from nlpbook_nbs.settings import (
     DeployArguments,
     NlpbookError,
@@ -27,6 +28,7 @@ from nlpbook_nbs.settings import (
 from nlpbook_nbs.training import (
     Recipe,
     Task,
+    check_model_head,
     drain,
     load_model,
     load_tokenizer,
@@ -100,36 +102,67 @@ def read_labeled_texts(path, text_column, label_column, labels=None):
 
     `labels`에 없는 레이블이 있으면 파일과 줄 번호를 담은 `NlpbookError`를 냅니다. 빈 글은 그대로 두고 몇 줄인지 경고합니다.
     """
-    examples, empty, known = [], [], None if labels is None else set(labels)
+    examples, empty, quoted = [], [], []
+    known = None if labels is None else set(labels)
     for number, (text, label) in read_tsv(path, [text_column, label_column]):
-        if known is not None and label not in known:
-            raise NlpbookError(
-                f"{path}:{number}: 모르는 레이블 {label!r}입니다. {', '.join(labels)} 가운데 하나여야 합니다."
-            )
+        label = check_label(label, known, f"{path}:{number}")
         if not text.strip():
             empty.append(number)
+        if len(text) > 1 and text[0] == text[-1] == '"' and '""' in text[1:-1]:
+            quoted.append(number)
         examples.append(ClassificationExample(text, None, label))
     if empty:
         logger.warning(
             "%s:%d: 글이 비어 있는 줄이 %d개 있습니다. 빈 글로 두고 계속합니다.", path, empty[0], len(empty)
         )
+    if quoted:
+        logger.warning(
+            "%s:%d: 큰따옴표로 감싼 글이 %d개 있습니다. 엑셀이나 csv 모듈이 덧붙인 따옴표라면 떼고 저장하세요. 여기서는 글의 일부로 읽습니다.",
+            path,
+            quoted[0],
+            len(quoted),
+        )
     return examples
+
+
+def check_label(label, known, where):
+    """앞뒤의 빈칸을 뗀 레이블. 비었거나 `known`(`None`이면 따지지 않음)에 없으면 `where`를 담은 `NlpbookError`를 냅니다."""
+    label = label.strip()
+    if not label:
+        raise NlpbookError(f"{where}: 레이블이 비었습니다. 레이블을 적거나 그 줄을 지우세요.")
+    if known is not None and label not in known:
+        raise NlpbookError(
+            f"{where}: 모르는 레이블 {label!r}입니다. {', '.join(sorted(known))} 가운데 하나여야 합니다."
+        )
+    return label
 
 # %% ../nbs/chapters/2_classification.ipynb #b8517e5e
 class TsvCorpus:
     """사용자가 만든 TSV 말뭉치: `<폴더>/train.tsv`, `val.tsv`, `test.tsv`. 열은 `document`와 `label`입니다.
 
-    레이블은 `train.tsv`에 나오는 것을 가나다순으로 씁니다. `val.tsv`와 `test.tsv` 가운데 하나만 있으면 두 곳에 같은 파일을 씁니다.
+    레이블은 `train.tsv`에 나오는 것을 가나다순으로 쓰고, 앞뒤의 빈칸은 뗍니다. `val.tsv`와 `test.tsv` 가운데 하나만 있으면 두 곳에 같은 파일을 쓰고 경고합니다.
     """
+
+    columns = ("document", "label")
 
     def __init__(self, folder):
         self.folder = Path(folder)
-        self._labels = None
+        self._labels, self._told = None, set()
 
     def get_labels(self):
         if self._labels is None:
-            self._labels = sorted({label for _, (label,) in read_tsv(self.folder / "train.tsv", ["label"])})
+            (path,) = self.get_files("", "train")
+            rows = read_tsv(path, ["label"])
+            self._labels = sorted({check_label(label, None, f"{path}:{number}") for number, (label,) in rows})
+            if len(self._labels) < 2:
+                raise NlpbookError(
+                    f"{path}: 레이블이 {len(self._labels)}가지뿐이라 분류할 것이 없습니다. 서로 다른 레이블이 둘 이상 있어야 합니다."
+                )
         return self._labels
+
+    @property
+    def label_names(self):
+        return self.get_labels()
 
     @property
     def num_labels(self):
@@ -138,7 +171,19 @@ class TsvCorpus:
     def get_files(self, data_root_path, mode):
         other = {"train": "train", "val": "test", "test": "val"}[mode]
         paths = [self.folder / f"{mode}.tsv", self.folder / f"{other}.tsv"]
-        return [next((path for path in paths if path.exists()), paths[0])]
+        path = next((path for path in paths if path.is_file()), None)
+        if path is None:
+            raise NlpbookError(
+                f"{paths[0]}: 파일이 없습니다. {self.folder} 폴더에 train.tsv와 val.tsv, test.tsv를 두고(val과 test는 하나만 있어도 됩니다) 첫 줄에 열 이름 {', '.join(self.columns)}을(를) 탭으로 나누어 적으세요."
+            )
+        if path != paths[0] and mode not in self._told:
+            self._told.add(mode)
+            logger.warning(
+                "%s이(가) 없어 %s을(를) 검증과 시험에 함께 씁니다. 시험 점수가 실제보다 좋게 나올 수 있습니다.",
+                paths[0].name,
+                path.name,
+            )
+        return [path]
 
     def get_examples(self, data_root_path, mode):
         return [
@@ -205,6 +250,7 @@ class TextClassifier:
     """
 
     def __init__(self, model, tokenizer, max_seq_length=128, batch_size=32):
+        check_tokenizer(tokenizer)
         self.model = model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
         self.encode = TextEncoder(tokenizer, max_seq_length)
         self.tokenizer, self.max_seq_length, self.batch_size = tokenizer, max_seq_length, batch_size
@@ -266,6 +312,7 @@ def load_classifier(args):
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     folder = str(Path(args.downstream_model_dir).absolute())
+    check_model_head(folder, "ForSequenceClassification")
     model = read_pretrained(folder, AutoModelForSequenceClassification.from_pretrained)
     tokenizer = read_pretrained(folder, AutoTokenizer.from_pretrained)
     return TextClassifier(model, tokenizer, args.max_seq_length, args.batch_size)
@@ -291,11 +338,31 @@ def train_classifier(args, open_corpus=open_corpus):
     datasets = {
         mode: ClassificationDataset(args, tokenizer, corpus, mode) for mode in ("train", "val", "test")
     }
-    model = load_model(AutoModelForSequenceClassification, args, num_labels=corpus.num_labels)
+    names = datasets["train"].label_names
+    logger.info("레이블 %d개: %s", len(names), _label_counts(datasets["train"]))
+    model = load_model(
+        AutoModelForSequenceClassification,
+        args,
+        id2label=dict(enumerate(names)),
+        label2id={name: number for number, name in enumerate(names)},
+    )
     result = run_training(
         ClassificationTask(model, args), args, datasets["train"], datasets["val"], datasets["test"]
     )
+    share = np.bincount(datasets["test"].columns["label"]).max() / len(datasets["test"])
+    if result.get("test_acc", 1.0) <= share:
+        logger.warning(
+            "시험 정확도 %.3f은(는) 가장 많은 레이블만 답할 때의 %.3f보다 높지 않습니다. 거의 배우지 못했으니 자료를 늘리거나 learning_rate와 epochs를 키워 보세요.",
+            result["test_acc"],
+            share,
+        )
     return result | {"test_examples": len(datasets["test"])}
+
+
+def _label_counts(dataset, most=20):
+    counts = np.bincount(dataset.columns["label"], minlength=len(dataset.label_names))
+    shown = [f"{name} {count:,}" for name, count in zip(dataset.label_names, counts.tolist())]
+    return ", ".join(shown[:most]) + (" …" if len(shown) > most else "")
 
 
 RECIPE = Recipe(

@@ -13,10 +13,10 @@ import os
 import shutil
 import subprocess
 import sys
-from itertools import islice
 from pathlib import Path
 
 from nlpbook_nbs.settings import (
+    EMBEDDED_MODELS,
     NlpbookError,
     check_model_task,
     default_corpus_root,
@@ -45,12 +45,14 @@ def load_recipe(task):
 
 # %% ../nbs/foundation/5_cli.ipynb #c75b26e1
 def _quick_values(recipe, given):
+    """사용자가 적지 않은 값 가운데 패키지에 든 모델과 말뭉치로 채울 것. 작은 모델의 학습률과 에폭은 모델을 따라갑니다."""
     values = {}
-    if "pretrained_model_name" not in given:
-        values |= recipe.quick["model"]
-    if not {"downstream_corpus_name", "downstream_corpus_root_dir"} & given:
-        values |= recipe.quick["corpus"]
-    if values.keys() >= recipe.quick["model"].keys() | recipe.quick["corpus"].keys():
+    if not get_profile().is_book:
+        if "pretrained_model_name" not in given:
+            values |= recipe.quick["model"]
+        if not {"downstream_corpus_name", "downstream_corpus_root_dir"} & given.keys():
+            values |= recipe.quick["corpus"]
+    if (values | given).get("pretrained_model_name") in EMBEDDED_MODELS:
         values |= recipe.quick["training"]
     return {name: value for name, value in values.items() if name not in given}
 
@@ -76,7 +78,9 @@ def read_options(cls, argv, prog):
         return read_json_arguments(cls, Path(argv[0]))
     parser = _parser(cls, prog)
     for action in parser._actions:
-        if action.default not in (None, "", argparse.SUPPRESS):
+        if any(option.startswith("--no_") for option in action.option_strings):
+            action.help = f"끄기: {action.help}"
+        elif action.default not in (None, "", argparse.SUPPRESS):
             action.help = f"{action.help} (기본값: {action.default})"
         action.default = argparse.SUPPRESS
     return vars(parser.parse_args(argv))
@@ -86,8 +90,12 @@ def parse_train_arguments(recipe, argv, prog="nlpbook train"):
     """명령줄 `argv`(또는 JSON 파일 하나)를 학습 설정으로 바꿉니다."""
     cls = recipe.train_arguments
     values = read_options(cls, argv, prog)
-    if not get_profile().is_book:
-        values |= _quick_values(recipe, set(values))
+    root = Path(values.get("downstream_corpus_root_dir") or "")
+    if "downstream_corpus_name" not in values and (root / "train.tsv").is_file() and root.name:
+        raise NlpbookError(
+            f"{root}: 말뭉치의 폴더를 바로 가리켰습니다. --downstream_corpus_root_dir {root.parent} --downstream_corpus_name {root.name}(으)로 나누어 적으세요."
+        )
+    values |= _quick_values(recipe, values)
     values.setdefault("downstream_corpus_name", recipe.quick["corpus"]["downstream_corpus_name"])
     return cls(**values)
 
@@ -134,10 +142,22 @@ def _run_command(options, rest):
     _report(command.run, lambda: parse_command_arguments(command, options.options, prog))
 
 
-def _chunks(lines, size):
-    lines = iter(lines)
-    while chunk := list(islice(lines, size)):
-        yield chunk
+def _chunks(rows, size):
+    """`(많아야 size개의 목록, 오류)`를 차례로. 읽다가 오류가 나면 그 앞까지 모은 것과 함께 내놓습니다."""
+    chunk, problem = [], None
+    rows = iter(rows)
+    while problem is None:
+        try:
+            chunk.append(next(rows))
+        except StopIteration:
+            break
+        except NlpbookError as error:
+            problem = error
+        if len(chunk) == size:
+            yield chunk, None
+            chunk = []
+    if chunk or problem:
+        yield chunk, problem
 
 
 def _predict(options, rest):
@@ -152,19 +172,28 @@ def _predict(options, rest):
         args = recipe.deploy_arguments(**values)
         check_model_task(options.model_dir, recipe.train_arguments.downstream_task_name)
         predict = recipe.load(args)
-    for chunk in _chunks(_inputs(recipe.fields, options.texts), 1024):
-        for found in predict(chunk):
-            print(json.dumps(found, ensure_ascii=False))
+    for chunk, problem in _chunks(_inputs(recipe.fields, options.texts), 1024):
+        found = iter(predict([row for row in chunk if isinstance(row, (str, tuple))]))
+        for row in chunk:
+            print(json.dumps(next(found) if isinstance(row, (str, tuple)) else row, ensure_ascii=False))
         sys.stdout.flush()
+        if problem:
+            raise problem
 
 
 def _inputs(fields, texts):
-    """명령줄이나 표준 입력의 글을 입력으로 묶습니다. 입력 하나가 글 여럿이면 표준 입력에서는 탭으로 나눕니다."""
+    """명령줄이나 표준 입력의 글을 입력으로 묶습니다. 입력 하나가 글 여럿이면 표준 입력에서는 탭으로 나눕니다.
+
+    표준 입력의 빈 줄은 답할 것이 없으므로, 줄의 차례가 어긋나지 않도록 그 사실을 적은 사전을 대신 내놓습니다.
+    """
     size, where = len(fields), "" if texts else "표준 입력:"
     if len(texts) % size:
         raise NlpbookError(f"글이 {len(texts)}개입니다. {', '.join(fields)}의 차례로 {size}개씩 적으세요.")
     rows = zip(*[iter(texts)] * size) if texts else (line.split("\t") for line in _standard_input())
     for number, row in enumerate(rows, start=1):
+        if not texts and not "".join(row).strip():
+            yield {"line": number, "error": "빈 줄입니다."}
+            continue
         if len(row) != size:
             raise NlpbookError(
                 f"{where}{number}번째 줄의 칸이 {len(row)}개입니다. {', '.join(fields)}의 차례로 탭을 사이에 두고 {size}칸을 적으세요."
@@ -180,7 +209,7 @@ def _inputs(fields, texts):
 def _standard_input():
     for number, line in enumerate(sys.stdin.buffer, start=1):
         try:
-            yield line.decode("utf-8").rstrip("\r\n")
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError:
             raise NlpbookError(
                 f"표준 입력:{number}: UTF-8로 읽을 수 없는 글자가 있습니다. 파일을 UTF-8로 저장하세요."
@@ -233,7 +262,7 @@ def _notebook(options, rest):
 _NEXT_STEPS = """
 모델은 {model_dir} 폴더에 있습니다. transformers에서 바로 쓸 수 있습니다.
   from transformers import pipeline
-  pipeline("text-classification", model="{model_dir}")("문장")
+  pipeline("text-classification", model="{model_dir}")("문장", truncation=True)
 
 이어서 해 볼 것
   nlpbook predict doc-cls --model_dir {model_dir} "여러분의 문장"

@@ -6,6 +6,7 @@ __all__ = ['CORPORA', 'CONNECT_TIMEOUT', 'READ_TIMEOUT', 'ATTEMPTS', 'MODES', 'C
            'download_downstream_dataset', 'read_text', 'read_json', 'read_tsv', 'check_corpus']
 
 # %% ../nbs/foundation/2_corpora.ipynb #2706d826
+import codecs
 import errno
 import hashlib
 import json
@@ -19,7 +20,7 @@ from urllib.parse import quote, urlsplit
 
 from filelock import FileLock
 
-from .settings import PACKAGE_DIR, NlpbookError, cache_dir, logger
+from .settings import PACKAGE_DIR, NlpbookError, cache_dir, check_corpus_name, logger
 
 # %% ../nbs/foundation/2_corpora.ipynb #b3af173b
 @dataclass(frozen=True)
@@ -320,6 +321,7 @@ def download(corpus_name, root_dir, force_download=False):
 
     이미 있는 파일은 그대로 쓰고, 공식 파일과 다르면 로그에 남깁니다. `force_download`면 다시 받습니다.
     """
+    check_corpus_name(corpus_name)
     folder = Path(root_dir, corpus_name)
     info = CORPORA.get(corpus_name)
     if info is None:
@@ -344,15 +346,20 @@ def download(corpus_name, root_dir, force_download=False):
 
 
 def _download_unlisted(corpus_name, root_dir, folder, force_download):
-    if folder.is_dir() and any(folder.iterdir()) and not force_download:
-        return folder  # 사용자가 직접 넣어 둔 말뭉치
     from Korpora import Korpora
     from Korpora.loader import FETCH
 
+    if folder.is_dir() and any(folder.iterdir()) and not (force_download and corpus_name in FETCH):
+        return folder  # 사용자가 직접 넣어 둔 말뭉치
     if corpus_name not in FETCH:
+        here = Path(corpus_name).is_dir() and folder.resolve() != Path(corpus_name).resolve()
         raise NlpbookError(
             f"{corpus_name!r}: 모르는 말뭉치입니다. 목록에 있는 이름은 {', '.join(CORPORA)}입니다. "
-            f"직접 만든 자료라면 {folder} 폴더에 train.tsv, val.tsv, test.tsv로 넣으세요."
+            + (
+                f"지금 폴더에 있는 {corpus_name}을(를) 쓰려면 downstream_corpus_root_dir에 .을 적으세요."
+                if here
+                else f"직접 만든 자료라면 {folder} 폴더에 넣으세요."
+            )
         )
     try:
         Korpora.fetch(corpus_name, root_dir=str(root_dir), force_download=force_download)
@@ -379,7 +386,7 @@ def read_text(path):
         data = path.read_bytes()
     except FileNotFoundError:
         raise NlpbookError(
-            f"{path}: 말뭉치 파일이 없습니다. nlpbook download로 받거나 폴더를 확인하세요."
+            f"{path}: 말뭉치 파일이 없습니다. 공개 말뭉치이면 nlpbook download로 받고, 내 자료이면 파일의 이름과 폴더를 확인하세요."
         ) from None
     except OSError as error:
         raise NlpbookError(
@@ -392,8 +399,19 @@ def read_text(path):
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise NlpbookError(
-            f"{path}:{line}: UTF-8로 읽을 수 없는 글자가 있습니다. 파일을 UTF-8로 저장하세요."
+            f"{path}:{line}: UTF-8로 읽을 수 없는 글자가 있습니다.{_guessed_encoding(data)} 파일을 UTF-8로 저장하세요."
         ) from None
+
+
+def _guessed_encoding(data):
+    """UTF-8이 아닌 글이 무엇으로 저장되었는지 짐작한 한 문장. 모르면 빈 글."""
+    if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return " UTF-16(엑셀의 '유니코드 텍스트')으로 저장한 파일입니다."
+    try:
+        data.decode("cp949")
+    except UnicodeDecodeError:
+        return ""
+    return " CP949(한글 윈도우의 옛 방식)로 저장한 파일 같습니다."
 
 
 def read_json(path):
@@ -416,12 +434,16 @@ def read_tsv(path, columns):
     if lines[-1] == "":
         lines.pop()
     if not lines:
-        raise NlpbookError(f"{path}: 빈 파일입니다. 파일을 다시 받으세요.")
+        raise NlpbookError(
+            f"{path}: 빈 파일입니다. 첫 줄에 열 이름 {', '.join(columns)}을(를) 적고 글을 채우세요."
+        )
     header = lines[0].rstrip("\r").split("\t")
     for name in columns:
         if name not in header:
+            comma = len(header) == 1 and "," in header[0]
             raise NlpbookError(
-                f"{path}:1: {name!r} 열이 없습니다. 첫 줄은 열 이름이어야 하는데 {', '.join(header)[:80]!r}입니다."
+                f"{path}:1: {name!r} 열이 없습니다. 첫 줄은 열 이름이어야 하는데 {' | '.join(header)[:80]!r}입니다."
+                + (" 쉼표로 나눈 CSV 같습니다. 탭으로 나눈 TSV로 저장하세요." if comma else "")
             )
     places = [header.index(name) for name in columns]
     for number, line in enumerate(lines[1:], start=2):

@@ -16,6 +16,7 @@ from nlpbook_nbs.classification import (
     ClassificationExample,
     ClassificationTrainArguments,
     TsvCorpus,
+    check_label,
     load_classifier,
     train_classifier,
 )
@@ -134,16 +135,15 @@ class PairTsvCorpus(TsvCorpus):
     레이블은 `train.tsv`에 나오는 것을 가나다순으로 씁니다.
     """
 
+    columns = ("sentence1", "sentence2", "label")
+
     def get_examples(self, data_root_path, mode):
-        examples, known = [], set(self.get_labels())
-        for path in self.get_files(data_root_path, mode):
-            for number, (first, second, label) in read_tsv(path, ["sentence1", "sentence2", "label"]):
-                if label not in known:
-                    raise NlpbookError(
-                        f"{path}:{number}: 모르는 레이블 {label!r}입니다. train.tsv에 나오는 {', '.join(sorted(known))} 가운데 하나여야 합니다."
-                    )
-                examples.append(ClassificationExample(first, second, label))
-        return examples
+        known = set(self.get_labels())
+        return [
+            ClassificationExample(first, second, check_label(label, known, f"{path}:{number}"))
+            for path in self.get_files(data_root_path, mode)
+            for number, (first, second, label) in read_tsv(path, self.columns)
+        ]
 
 # %% ../nbs/chapters/3_paircls.ipynb #04e0dc28
 def word_overlap(premise, hypothesis):

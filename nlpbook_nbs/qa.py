@@ -50,6 +50,7 @@ from nlpbook_nbs.settings import (
 from nlpbook_nbs.training import (
     Recipe,
     Task,
+    check_model_head,
     load_model,
     load_tokenizer,
     model_inputs,
@@ -640,6 +641,7 @@ class QuestionAnswerer:
     """
 
     def __init__(self, model, tokenizer, args):
+        check_tokenizer(tokenizer)
         self.model = model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
         self.tokenizer, self.args = tokenizer, args
         self.encoder = WindowEncoder(tokenizer, args)
@@ -711,6 +713,7 @@ def load_answerer(args):
     from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
     folder = str(Path(args.downstream_model_dir).absolute())
+    check_model_head(folder, "ForQuestionAnswering")
     model = read_pretrained(folder, AutoModelForQuestionAnswering.from_pretrained)
     return QuestionAnswerer(model, read_pretrained(folder, AutoTokenizer.from_pretrained), args)
 

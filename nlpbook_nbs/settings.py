@@ -4,9 +4,9 @@
 __all__ = ['PACKAGE_DIR', 'DRIVE', 'EMBEDDED_MODELS', 'WEIGHT_FILES', 'MODEL_RECORD', 'seed_setting', 'logger', 'NlpbookError',
            'cache_dir', 'home_dir', 'on_colab', 'default_corpus_root', 'Profile', 'hub_is_reachable',
            'tpu_is_available', 'accelerator_name', 'get_profile', 'resolve_model_name', 'has_weights',
-           'read_model_config', 'usable_positions', 'check_max_seq_length', 'option', 'TrainArguments', 'parse_monitor',
-           'read_model_record', 'check_model_task', 'DeployArguments', 'set_seed', 'is_main_process', 'in_notebook',
-           'set_logger', 'load_arguments', 'read_json_arguments']
+           'read_model_config', 'usable_positions', 'check_max_seq_length', 'option', 'check_corpus_name',
+           'TrainArguments', 'parse_monitor', 'read_model_record', 'check_model_task', 'DeployArguments', 'set_seed',
+           'is_main_process', 'in_notebook', 'set_logger', 'load_arguments', 'read_json_arguments']
 
 # %% ../nbs/foundation/1_settings.ipynb #283463a3
 import importlib.util
@@ -191,6 +191,15 @@ def _require(condition, message):
         raise NlpbookError(message)
 
 
+def check_corpus_name(name):
+    """말뭉치 이름이 말뭉치 폴더 밖을 가리키면(`../남의폴더`, `/etc`) `NlpbookError`를 냅니다."""
+    parts = re.split(r"[/\\\\]", name or "")
+    _require(
+        ".." not in parts and not (name or "").startswith(("/", "\\", "~")) and ":" not in (name or ""),
+        f"downstream_corpus_name={name!r}: 말뭉치 이름이 말뭉치 폴더 밖을 가리킵니다. 폴더는 downstream_corpus_root_dir에 적고, 여기에는 그 안의 폴더 이름만 적으세요.",
+    )
+
+
 def _is_integer(value):
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -204,7 +213,10 @@ class TrainArguments:
 
     pretrained_model_name: str = option("beomi/kcbert-base", "허브 이름, 모델 폴더, 또는 nlpbook-mini")
     downstream_task_name: str = option("document-classification", "과제 이름")
-    downstream_corpus_name: Optional[str] = option(None, "말뭉치 이름 (목록은 nlpbook corpora로 확인)")
+    downstream_corpus_name: Optional[str] = option(
+        None,
+        "말뭉치 이름 (목록은 nlpbook corpora로 확인). 내 자료이면 downstream_corpus_root_dir 안의 폴더 이름",
+    )
     downstream_corpus_root_dir: Optional[str] = option(
         None, "말뭉치 폴더들이 모인 곳. 비우면 코랩은 /content/Korpora, 그 밖에는 사용자 캐시 폴더"
     )
@@ -309,6 +321,7 @@ class TrainArguments:
         )
 
     def _check_words(self):
+        check_corpus_name(self.downstream_corpus_name)
         for item in fields(self):
             choices, value = item.metadata.get("choices"), getattr(self, item.name)
             _require(

@@ -5,7 +5,8 @@ __all__ = ['BOOK_GAMMA', 'CHECKPOINTS', 'LAST', 'Task', 'model_inputs', 'drain',
            'CheapDropout', 'cheap_attention', 'cheap_random_numbers', 'rng_state', 'set_rng_state',
            'ResumableDataLoader', 'SafeCheckpointIO', 'load_checkpoint', 'ResumeCheckpoint', 'BestModel',
            'no_library_bars', 'quiet_library', 'export_model', 'History', 'ProgressBar', 'Trainer', 'get_trainer',
-           'read_pretrained', 'load_tokenizer', 'load_model', 'make_loader', 'Recipe', 'Command', 'run_training']
+           'read_pretrained', 'check_model_head', 'load_tokenizer', 'load_model', 'make_loader', 'Recipe', 'Command',
+           'run_training']
 
 # %% ../nbs/foundation/3_training.ipynb #6e7c8424
 import json
@@ -32,6 +33,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from safetensors import SafetensorError
 from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import ExponentialLR
@@ -49,6 +51,7 @@ from nlpbook_nbs.settings import (
     in_notebook,
     logger,
     parse_monitor,
+    read_model_config,
     read_model_record,
     resolve_model_name,
     tpu_is_available,
@@ -371,6 +374,11 @@ class ResumeCheckpoint(Callback):
         for name, now in self.identity.items():
             if then.get(name) != now:
                 what.append(f"{name}({then.get(name)} → {now})")
+        done = checkpoint.get("epoch", 0) + 1
+        if not what and done > self.args.epochs:
+            raise NlpbookError(
+                f"{self.path}: epochs={self.args.epochs}인데 이미 {done}번째 에폭을 배우고 있습니다. epochs를 {done} 이상으로 늘리거나 resume 없이 새로 학습하세요."
+            )
         if what:
             raise NlpbookError(
                 f"{self.path}: 체크포인트를 만들 때와 {', '.join(what)}이(가) 다릅니다. 그때의 설정으로 이어서 하거나 resume 없이 새로 학습하세요."
@@ -693,9 +701,12 @@ class Trainer(pl.Trainer):
                 SystemExit
             ):  # Lightning은 Ctrl+C를 받으면 그 신호를 막고 정리한 다음 프로그램을 끝내려 합니다.
                 signal.signal(signal.SIGINT, signal.default_int_handler)
-                raise NlpbookError(
-                    "학습을 중간에 멈췄습니다. resume=True(명령줄에서는 --resume)로 다시 실행하면 이어서 학습합니다."
-                ) from None
+                again = (
+                    "resume=True(명령줄에서는 --resume)로 다시 실행하면 이어서 학습합니다."
+                    if self.resume_checkpoint.path.exists()
+                    else "남긴 체크포인트가 아직 없어, 다시 실행하면 처음부터 학습합니다."
+                )
+                raise NlpbookError(f"학습을 중간에 멈췄습니다. {again}") from None
 
     def _on_cpu(self):
         return self.strategy.root_device.type == "cpu"
@@ -730,6 +741,7 @@ class Trainer(pl.Trainer):
                 for part in folder.glob("*.part"):
                     part.unlink()
                 if folder.exists() and any(folder.iterdir()):
+                    logger.info("%s에 있던 지난 체크포인트를 checkpoints.previous로 옮깁니다.", folder.parent)
                     previous = folder.with_name(folder.name + ".previous")
                     if previous.exists():
                         shutil.rmtree(previous)
@@ -817,14 +829,26 @@ def read_pretrained(name, load):
     try:
         with no_library_bars() if os.path.isdir(name) else _nothing():
             return load(name)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         if os.path.isdir(name):
             raise NlpbookError(
-                f"{name}: 모델 폴더를 읽지 못했습니다({str(error).splitlines()[0][:120]}). config.json과 어휘 파일이 있는지 확인하세요."
+                f"{name}: 모델 폴더를 읽지 못했습니다({str(error).splitlines()[0][:120]}). config.json과 가중치, 어휘 파일이 온전한지 확인하세요."
             ) from error
         raise NlpbookError(
             f"{name!r}: 모델을 찾지 못했습니다. 이름과 인터넷 연결을 확인하세요. 인터넷 없이 실습하려면 nlpbook-mini를 쓰세요."
         ) from error
+
+
+def check_model_head(folder, head):
+    """`folder`의 모델에 `head`(`ForSequenceClassification` 등)로 끝나는 출력층이 없으면 `NlpbookError`를 냅니다.
+
+    출력층이 없는 모델을 그대로 읽으면 무작위 가중치로 답하기 때문입니다.
+    """
+    kinds = read_model_config(folder).get("architectures") or []
+    if kinds and not any(kind.endswith(head) for kind in kinds):
+        raise NlpbookError(
+            f"{folder}: {', '.join(kinds)} 모델이라 이 과제의 출력층이 없습니다. nlpbook train으로 먼저 학습한 모델의 폴더를 적으세요."
+        )
 
 
 def load_tokenizer(args):
@@ -848,10 +872,12 @@ def load_model(auto_class, args, **config):
     """`args.pretrained_model_name`의 모델을 `auto_class`로 읽습니다. `config`는 모델 설정에 덧씌울 값입니다.
 
     `args.from_scratch`면 구조만 가져오고 가중치는 무작위로 시작합니다. 가중치가 없는 폴더인데 `from_scratch`가 아니면 `NlpbookError`.
+    이미 학습한 분류 모델에서 이어 가는데 `id2label`이 다르면, 분류기만 무작위 가중치에서 새로 시작합니다.
     """
     from transformers import AutoConfig
 
     name = args.pretrained_model_name
+    saved = read_pretrained(name, AutoConfig.from_pretrained)
     model_config = read_pretrained(name, lambda name: AutoConfig.from_pretrained(name, **config))
     if args.from_scratch:
         return auto_class.from_config(model_config)
@@ -859,7 +885,19 @@ def load_model(auto_class, args, **config):
         raise NlpbookError(
             f"{name}: 가중치 파일이 없는 모델 폴더입니다. 무작위 가중치로 시작하려면 from_scratch를 켜세요."
         )
-    return read_pretrained(name, lambda name: auto_class.from_pretrained(name, config=model_config))
+    classifier = any(kind.endswith("ForSequenceClassification") for kind in saved.architectures or [])
+    renamed = classifier and "id2label" in config and saved.id2label != model_config.id2label
+    model = read_pretrained(
+        name,
+        lambda name: auto_class.from_pretrained(name, config=model_config, ignore_mismatched_sizes=renamed),
+    )
+    if renamed:
+        logger.info("%s: 레이블이 달라 분류기는 무작위 가중치에서 새로 시작합니다.", Path(name).name)
+        for part, module in model.named_children():
+            if part != model.base_model_prefix:
+                for layer in module.modules():
+                    getattr(layer, "reset_parameters", lambda: None)()
+    return model
 
 
 def make_loader(dataset, args, shuffle):

@@ -11,7 +11,7 @@ import pytest
 from nlpbook_nbs.cli import TASKS, copy_notebooks, load_recipe, main, parse_train_arguments
 from nlpbook_nbs.corpora import sample_root
 from nlpbook_nbs.exercises import notebooks_dir
-from nlpbook_nbs.settings import default_corpus_root
+from nlpbook_nbs.settings import NlpbookError, default_corpus_root
 
 NLPBOOK = Path(sys.executable).with_name("nlpbook")
 
@@ -119,8 +119,7 @@ def test_wrong_command_is_one_sentence(argv, what, capsys):
 @pytest.mark.parametrize(
     ("data", "what"),
     [
-        ("좋아요\n\n".encode(), "표준 입력:2번째 줄의 문장 칸이 비었습니다"),
-        (b"\xb0\xa1\n", "표준 입력:1: UTF-8"),
+        ("좋아요\n".encode() + b"\xb0\xa1\n", "표준 입력:2: UTF-8"),
     ],
 )
 def test_bad_line_on_standard_input_is_named(command, tmp_path, data, what):
@@ -133,6 +132,22 @@ def test_bad_line_on_standard_input_is_named(command, tmp_path, data, what):
         cwd=tmp_path,
     )
     assert done.returncode == 2 and what in done.stderr.decode()
+    assert [json.loads(line)["text"] for line in done.stdout.decode().splitlines()] == ["좋아요"]
+
+
+def test_blank_line_on_standard_input_keeps_its_place(command, tmp_path):
+    assert main(command) == 0
+    done = subprocess.run(
+        [NLPBOOK, "predict", "doc-cls", "--model_dir", "model"],
+        input="\ufeff좋아요\n\n싫어요\n\n",
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row.get("text") for row in found] == ["좋아요", None, "싫어요", None]
+    assert [row["line"] for row in found if "error" in row] == [2, 4]
 
 
 def test_every_training_argument_is_an_option(capsys):
@@ -163,7 +178,29 @@ def test_options_json_and_profile_give_the_same_class(tmp_path, monkeypatch):
         and quick.downstream_corpus_root_dir == sample_root()
     )
     own = parse_train_arguments(recipe, ["--downstream_corpus_name", "nsmc"])
-    assert own.downstream_corpus_root_dir == default_corpus_root() and own.epochs == 3
+    assert own.downstream_corpus_root_dir == default_corpus_root()
+
+
+@pytest.mark.parametrize("profile", ["quick", "book"])
+def test_learning_rate_follows_the_model(monkeypatch, profile):
+    monkeypatch.setenv("NLPBOOK_PROFILE", profile)
+    recipe = load_recipe("doc-cls")
+    own = ["--downstream_corpus_name", "mine", "--downstream_corpus_root_dir", "corpora"]
+    mini = parse_train_arguments(recipe, [*own, "--pretrained_model_name", "nlpbook-mini", "--epochs", "2"])
+    assert mini.learning_rate == recipe.quick["training"]["learning_rate"] and mini.epochs == 2
+    big = parse_train_arguments(recipe, [*own, "--pretrained_model_name", "beomi/kcbert-base"])
+    assert big.learning_rate == 5e-5 and big.lr_scheduler == "exponential"
+
+
+def test_folder_of_the_corpus_given_as_its_root_is_explained(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "train.tsv").write_text("document\tlabel\n", encoding="utf-8")
+    with pytest.raises(
+        NlpbookError, match=f"--downstream_corpus_root_dir {tmp_path} --downstream_corpus_name mine"
+    ):
+        parse_train_arguments(
+            load_recipe("doc-cls"), ["--downstream_corpus_root_dir", str(tmp_path / "mine")]
+        )
 
 
 def test_notebooks_are_copied_and_never_overwritten(tmp_path, capsys):
