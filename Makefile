@@ -39,7 +39,7 @@ export: $(INSTALLED)
 	$(BIN)/python tools/api.py
 	$(BIN)/python tools/pictures.py
 
-# settings.ini의 의존성을 오늘의 최신 판으로 다시 풀어 constraints.txt에 적습니다. 적은 뒤에는 make test로 확인하세요.
+# settings.ini의 의존성을 오늘의 최신 버전으로 다시 풀어 constraints.txt에 적습니다. 적은 뒤에는 make test로 확인하세요.
 constraints: $(INSTALLED)
 	$(BIN)/python tools/constraints.py
 

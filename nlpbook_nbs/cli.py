@@ -361,6 +361,8 @@ def main(argv=None):
                 options.texts + rest,
                 [],
             )  # argparse는 옵션 뒤에 온 문장을 나머지로 돌려줍니다.
+        if options.command in GROUPS and {"-h", "--help"} & set(rest):
+            options.name, rest = None, []
         if rest and options.command != "learn":
             raise NlpbookError(
                 f"모르는 옵션 {' '.join(rest)}이(가) 있습니다. nlpbook {options.command} --help로 확인하세요."

@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from contextlib import contextmanager
@@ -140,7 +141,8 @@ def explain_os_errors(path):
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        short = error.errno is None and "requested and" in str(error)  # NumPy가 끝까지 쓰지 못했습니다.
+        if short or error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise NlpbookError(
                 f"{path}: 디스크가 가득 차서 쓰지 못했습니다. 공간을 비운 뒤 다시 실행하세요."
             ) from error
@@ -416,12 +418,24 @@ def _guessed_encoding(data):
 
 def read_json(path):
     """UTF-8 JSON 파일을 읽습니다. 올바른 JSON이 아니면 파일과 줄 번호를 담은 `NlpbookError`를 냅니다."""
+    text = read_text(path)
     try:
-        return json.loads(read_text(path))
+        found = json.loads(text)
+        if "\\ud" in text or "\\uD" in text:  # 짝을 잃은 서로게이트는 토크나이저에 넣을 수 없는 글입니다.
+            json.dumps(found, ensure_ascii=False).encode()
+        return found
     except json.JSONDecodeError as error:
-        raise NlpbookError(
-            f"{path}:{error.lineno}: 올바른 JSON이 아닙니다({error.msg}). 파일이 잘리지 않았는지 확인하고 다시 받으세요."
-        ) from None
+        line, what = error.lineno, error.msg
+    except UnicodeEncodeError:
+        line = next(n for n, row in enumerate(text.split("\n"), start=1) if re.search(r"\\u[dD]", row))
+        what = "짝이 없는 서로게이트 \\ud800~\\udfff"
+    except RecursionError:
+        line, what = 1, "괄호가 너무 깊이 겹침"
+    except ValueError as error:  # 파이썬이 읽지 않는 아주 긴 정수
+        line, what = 1, str(error)
+    raise NlpbookError(
+        f"{path}:{line}: 올바른 JSON이 아닙니다({what}). 파일이 잘리지 않았는지 확인하고 다시 받으세요."
+    )
 
 
 def read_tsv(path, columns):

@@ -8,6 +8,7 @@ __all__ = ['FORMAT', 'fast_backend', 'token_dtype', 'TextEncoder', 'check_tokeni
 
 # %% ../nbs/foundation/2_features.ipynb #adc74df7
 import atexit
+import glob
 import hashlib
 import itertools
 import json
@@ -262,6 +263,8 @@ def _try_to_read(folder, warn=False):
 
 def _write_columns(folder, write):
     folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob(f"{glob.escape(folder.name)}.*.part"):  # 쓰다가 죽은 프로세스가 남긴 것
+        shutil.rmtree(left, ignore_errors=True)
     aside = Path(tempfile.mkdtemp(prefix=folder.name + ".", suffix=".part", dir=folder.parent))
     try:
         write(aside)

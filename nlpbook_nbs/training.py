@@ -11,6 +11,7 @@ __all__ = ['BOOK_GAMMA', 'CHECKPOINTS', 'LAST', 'Task', 'model_inputs', 'drain',
 # %% ../nbs/foundation/3_training.ipynb #6e7c8424
 import json
 import os
+import pickle
 
 # 길이가 제각각인 배치를 CPU에서 학습하면 행렬 곱 라이브러리(oneDNN)가 모양마다 코드를 만들어 둡니다.
 # 그 수를 제한해 메모리가 늘지 않게 합니다.
@@ -339,7 +340,6 @@ class SafeCheckpointIO(TorchCheckpointIO):
 
 def load_checkpoint(path):
     """체크포인트를 CPU로 읽습니다. 손상되었거나 텐서와 단순한 값이 아닌 것이 들어 있으면 `NlpbookError`를 냅니다."""
-    import pickle
     import zipfile
 
     try:
@@ -771,9 +771,10 @@ def _pick_accelerator(args):
                 f"accelerator={args.accelerator!r}: 이 컴퓨터에서 쓸 수 없습니다. accelerator를 auto로 두면 있는 장치를 씁니다."
             )
         return args.accelerator, "1" if args.devices == "auto" and args.accelerator == "cpu" else args.devices
-    name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    there = {"cuda": torch.cuda.is_available, "tpu": tpu_is_available, "mps": torch.backends.mps.is_available}
+    name = next((name for name, is_there in there.items() if is_there()), "cpu")
     devices = args.devices
-    if devices == "auto" and (name != "cuda" or in_notebook()):
+    if devices == "auto" and (name not in {"cuda", "tpu"} or in_notebook()):
         devices = "1"
     return name, devices
 
@@ -829,6 +830,10 @@ def read_pretrained(name, load):
     try:
         with no_library_bars() if os.path.isdir(name) else _nothing():
             return load(name)
+    except pickle.UnpicklingError:
+        raise NlpbookError(
+            f"{name}: 가중치 파일에 허용되지 않은 내용이 들어 있어 읽지 않았습니다. 믿을 수 있는 모델인지 확인하세요."
+        ) from None
     except (OSError, ValueError, SafetensorError) as error:
         if os.path.isdir(name):
             raise NlpbookError(

@@ -1,14 +1,10 @@
 """결함 5: 캐시는 내용으로 찾고, 손상되면 다시 만들고, 함께 만들어도 부딪치지 않습니다."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
 from nlpbook_nbs import features
 from nlpbook_nbs.classification import ClassificationDataset, ClassificationExample, NsmcCorpus
-from nlpbook_nbs.corpora import Path
 from nlpbook_nbs.features import cached_columns
 
 
@@ -154,23 +150,3 @@ def test_error_while_building_is_not_swallowed(tmp_path):
     with pytest.raises(NlpbookError, match="말뭉치가 이상합니다"):
         cached_columns(tmp_path / "a", build)
     assert not (tmp_path / "a").exists()
-
-
-BUILDER = """
-import sys, time
-import numpy as np
-from nlpbook_nbs.features import cached_columns
-def build():
-    with open(sys.argv[2], "a") as log:
-        log.write("built\\n")
-    time.sleep(1)
-    return {"x": np.arange(1000)}
-print(cached_columns(sys.argv[1], build)["x"].sum())
-"""
-
-
-def test_processes_building_one_cache_at_once_build_it_once(tmp_path):
-    command = [sys.executable, "-c", BUILDER, str(tmp_path / "a"), str(tmp_path / "log")]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    assert [process.communicate()[0].strip() for process in running] == ["499500", "499500"]
-    assert Path(tmp_path / "log").read_text() == "built\n"

@@ -1,11 +1,6 @@
 """끊긴 학습을 이어서 하면 끊기지 않은 학습과 한 비트도 다르지 않아야 합니다."""
 
-import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,29 +9,6 @@ from test_bad_input import make_task, refused
 from nlpbook_nbs.classification import ClassificationDataset, NsmcCorpus
 from nlpbook_nbs.settings import set_seed
 from nlpbook_nbs.training import get_trainer, load_checkpoint, make_loader
-
-KILLS = int(os.environ.get("NLPBOOK_TEST_KILLS", "20"))  # 두 시험이 절반씩 맡습니다.
-
-
-@pytest.mark.parametrize("book_loader", [False, True], ids=["grouped", "random_sampler"])
-def test_training_killed_at_random_moments_ends_with_the_same_weights(tmp_path, tiny_model, book_loader):
-    options = {
-        "args": {"pretrained_model_name": str(tiny_model)},
-        "book_loader": book_loader,
-        "seed": 11 + book_loader,
-    }
-    script = Path(__file__).with_name("killed_training.py")
-    done = subprocess.run(
-        [sys.executable, script, tmp_path, str(KILLS // 2), json.dumps(options)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=400,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    print(found)
-    assert found["kills"] >= KILLS // 2 and found["resumed"] >= 1
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""settings.ini의 의존성을 최신 판으로 풀어 constraints.txt를 새로 씁니다. `pip install uv`가 필요합니다."""
+"""settings.ini의 의존성을 최신 버전으로 풀어 constraints.txt를 새로 씁니다. `pip install uv`가 필요합니다."""
 
 import datetime
 import subprocess
@@ -39,7 +39,7 @@ def main():
         for line in found.stdout.splitlines()
         if not line.startswith(PLATFORM_PARTS) and "emscripten'" not in line.replace("!= 'emscripten'", "")
     ]
-    head = f"# 함께 시험한 판의 목록 ({datetime.date.today()}). tools/constraints.py가 씁니다. 손으로 고치지 마세요.\n"
+    head = f"# 함께 시험한 버전의 목록 ({datetime.date.today()}). tools/constraints.py가 씁니다. 손으로 고치지 마세요.\n"
     (ROOT / "constraints.txt").write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -1,0 +1,161 @@
+"""아무 때나 kill -9로 끊어도 잃는 것이 없고, 쓰다 만 것이 남지 않고, 다음 실행이 됩니다."""
+
+import hashlib
+import json
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from soak import count, rounds
+
+HERE = Path(__file__).parent
+
+
+@pytest.mark.parametrize("book_loader", [False, True], ids=["grouped", "random_sampler"])
+def test_training_killed_at_random_moments_ends_with_the_same_weights(tmp_path, tiny_model, book_loader):
+    options = {
+        "args": {"pretrained_model_name": str(tiny_model)},
+        "book_loader": book_loader,
+        "seed": 11 + book_loader,
+    }
+    kills = rounds(10, 60)
+    done = subprocess.run(
+        [sys.executable, HERE / "killed_training.py", tmp_path, str(kills), json.dumps(options)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["kills"] >= kills and found["resumed"] >= 1
+    count("학습을 kill -9로 끊음", found["kills"])
+    count("끊긴 학습이 끊기지 않은 학습과 같게 끝남", found["runs"])
+
+
+BUILD = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from nlpbook_nbs.features import ColumnWriter, cached_columns, streamed_columns
+
+rows = np.arange(200_000)
+
+def at_once():
+    time.sleep(0.05)
+    return {"ids": rows, "label": rows % 3}
+
+def bit_by_bit(aside):
+    for name, values in (("ids", rows), ("label", rows % 3)):
+        with ColumnWriter(aside / f"{name}.npy", np.int64) as writer:
+            for part in np.array_split(values, 50):
+                writer.append(part)
+                time.sleep(0.001)
+
+kind, folder = sys.argv[1], Path(sys.argv[2])
+print("ready", flush=True)
+sys.stdin.readline()
+found = cached_columns(folder, at_once) if kind == "at_once" else streamed_columns(folder, bit_by_bit)
+assert (found["ids"] == rows).all() and (found["label"] == rows % 3).all()
+print("right", flush=True)
+"""
+
+
+@pytest.mark.parametrize("kind", ["at_once", "bit_by_bit"])
+def test_cache_building_killed_at_random_moments_leaves_nothing_half_written(tmp_path, kind):
+    rng = random.Random(5)
+    for number in range(rounds(6, 150)):
+        folder = tmp_path / str(number) / "cache"
+        while True:
+            process = subprocess.Popen(
+                [sys.executable, "-c", BUILD, kind, folder],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            assert process.stdout.readline() == "ready\n"
+            process.stdin.write("\n")
+            process.stdin.flush()
+            try:
+                out, _ = process.communicate(timeout=rng.uniform(0, 0.12))
+                break
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+                count("캐시를 만드는 프로세스를 kill -9로 끊음")
+            if rng.random() < 0.5:  # 절반은 한 번 끊긴 다음 끝까지 둡니다.
+                process = subprocess.run(
+                    [sys.executable, "-c", BUILD, kind, folder],
+                    input="\n",
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                )
+                out = process.stdout
+                break
+        assert "right" in out
+        left = sorted(path.name for path in folder.parent.iterdir())
+        assert left in (["cache", "cache.lock"], ["cache"]), left
+        count("끊긴 캐시가 온전히 다시 만들어짐")
+
+
+BODY = bytes(range(256)) * 1500
+BLOB = hashlib.sha1(b"blob %d\0" % len(BODY) + BODY).hexdigest()
+
+
+class SlowHandler(BaseHTTPRequestHandler):
+    def log_message(self, *words):
+        pass
+
+    def do_GET(self):
+        start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(BODY) - start))
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(BODY) - 1}/{len(BODY)}")
+        self.end_headers()
+        try:
+            for place in range(start, len(BODY), 8192):
+                self.wfile.write(BODY[place : place + 8192])
+                time.sleep(0.004)
+        except OSError:
+            pass
+
+
+FETCH = """
+import sys
+from nlpbook_nbs.corpora import fetch_file
+print("ready", flush=True)
+fetch_file(sys.argv[1], sys.argv[2], sys.argv[3], wait=0.01)
+"""
+
+
+def test_download_killed_at_random_moments_goes_on_and_arrives_whole(tmp_path):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), SlowHandler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    rng = random.Random(6)
+    for number in range(rounds(4, 80)):
+        path = tmp_path / str(number) / "file"
+        command = [sys.executable, "-c", FETCH, f"http://127.0.0.1:{server.server_port}/file", path, BLOB]
+        kills = rng.randint(1, 3)
+        for turn in range(kills + 1):
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            assert process.stdout.readline() == "ready\n"
+            if turn < kills:
+                time.sleep(rng.uniform(0, 0.15))
+                process.send_signal(signal.SIGKILL)
+                count("내려받기를 kill -9로 끊음")
+            process.communicate()
+            assert not path.exists() or path.read_bytes() == BODY
+        assert process.returncode == 0 and path.read_bytes() == BODY
+        assert [each.name for each in path.parent.iterdir()] == ["file"]
+        count("끊긴 내려받기가 온전히 끝남")
+    server.shutdown()
+    server.server_close()
