@@ -140,21 +140,31 @@ def explain_os_errors(path):
     """파일을 쓰다가 나는 운영체제 오류를 `NlpbookError` 한 문장으로 바꿉니다."""
     try:
         yield
-    except OSError as error:
-        short = error.errno is None and "requested and" in str(error)  # NumPy가 끝까지 쓰지 못했습니다.
-        if short or error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        code = _os_error_code(error)
+        if code in (errno.ENOSPC, errno.EDQUOT):
             raise NlpbookError(
                 f"{path}: 디스크가 가득 차서 쓰지 못했습니다. 공간을 비운 뒤 다시 실행하세요."
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if code in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise NlpbookError(
                 f"{path}: 쓰기 권한이 없는 폴더입니다. 권한을 바꾸거나 다른 폴더를 지정하세요."
             ) from error
-        if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        if code in (errno.ENOTDIR, errno.EEXIST):
             raise NlpbookError(
                 f"{path}: 같은 이름의 파일이 있어 폴더를 만들 수 없습니다. 파일을 옮기거나 다른 폴더를 지정하세요."
             ) from error
         raise
+
+
+def _os_error_code(error):
+    """오류에 담긴 운영체제의 오류 번호. 러스트로 쓴 라이브러리는 글로만 알려 주고, NumPy는 다 쓰지 못하면 번호를 주지 않습니다."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    if isinstance(error, OSError) and "requested and" in str(error):
+        return errno.ENOSPC
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else None
 
 
 @contextmanager

@@ -325,12 +325,33 @@ class ResumableDataLoader(DataLoader):
         self._resume = state["position"]
 
 # %% ../nbs/foundation/3_training.ipynb #109d9e18
+class _WatchedFile:
+    """쓰다가 난 오류를 기억하는 파일."""
+
+    def __init__(self, file):
+        self.file, self.error = file, None
+
+    def write(self, data):
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self):
+        self.file.flush()
+
+
 class SafeCheckpointIO(TorchCheckpointIO):
     """옆에 다 쓴 다음 이름을 바꾸고, 코드가 든 파일은 읽지 않는 체크포인트 입출력."""
 
     def save_checkpoint(self, checkpoint, path, storage_options=None):
         with written_aside(path) as part, open(part, "wb") as file:
-            torch.save(checkpoint, file)
+            watched = _WatchedFile(file)
+            try:
+                torch.save(checkpoint, watched)
+            except RuntimeError as error:  # torch는 쓰다가 난 운영체제 오류를 감춥니다.
+                raise watched.error or error
             file.flush()
             os.fsync(file.fileno())
 

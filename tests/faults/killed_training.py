@@ -1,19 +1,17 @@
-"""학습을 아무 때나 kill -9로 끊고 이어서 한 결과가 끊지 않은 학습과 같은지 봅니다. test_resume.py가 따로 실행합니다.
+"""학습을 아무 때나 kill -9로 끊고 이어서 한 결과가 끊지 않은 학습과 같은지 봅니다. test_killed.py가 따로 실행합니다.
 
-무거운 라이브러리를 한 번만 불러오려고, 불러온 다음 자식 프로세스를 갈라(fork) 그 안에서 학습합니다.
+학습은 갈라 낸 자식 프로세스에서 합니다.
 """
 
 import json
-import os
 import random
 import shutil
-import signal
 import sys
 import time
-import traceback
 from pathlib import Path
 
 import torch
+from forked import in_child, wait
 
 from nlpbook_nbs.classification import (
     ClassificationDataset,
@@ -63,35 +61,6 @@ def train(model_dir, options):
             collate_fn=data_collator,
         )
     get_trainer(args).fit(task, loader, make_loader(val_data, args, shuffle=False))
-
-
-def in_child(action, *values):
-    """`action(*values)`를 자식 프로세스에서 합니다. 부모는 텐서를 만지지 않습니다(계산 스레드가 있으면 가른 자식이 멈춥니다)."""
-    sys.stdout.flush()
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 1
-    try:
-        action(*values)
-        code = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(code)
-
-
-def wait(pid, seconds):
-    """`seconds`초를 기다려도 끝나지 않으면 죽입니다. 스스로 끝났으면 종료 코드, 죽였으면 `None`."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.005)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    return None
 
 
 def same_state(a, b):

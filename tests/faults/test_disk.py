@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from soak import count
+from soak import count, rounds
 
 IN_SMALL_DISK = """
 set -e
@@ -88,7 +88,7 @@ print(left())
 """
 
 
-@pytest.mark.parametrize("size", ["1m", "40m", "90m"])
+@pytest.mark.parametrize("size", rounds(["1m", "40m"], ["1m", "5m", "12m", "25m", "40m", "60m", "90m"]))
 def test_training_on_a_full_disk_ends_in_one_sentence_and_goes_on_when_there_is_room(small_disk, size):
     error, before, after = small_disk(size, TRAINING).splitlines()[-3:]
     assert "디스크가 가득" in error and "Traceback" not in error

@@ -2,9 +2,9 @@
 
 import itertools
 import os
-import random
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,50 +15,25 @@ from nlpbook_nbs.features import cached_columns
 from nlpbook_nbs.settings import set_seed
 from nlpbook_nbs.training import get_trainer, load_model, make_loader
 
-BUILDER = """
-import sys, time
-import numpy as np
-from nlpbook_nbs.features import cached_columns
-def build():
-    with open(sys.argv[2], "a") as log:
-        log.write("built\\n")
-    time.sleep(0.5)
-    return {"x": np.arange(1000)}
-print(cached_columns(sys.argv[1], build)["x"].sum())
-"""
+
+def run(tmp_path, processes, runs, mode):
+    script = Path(__file__).with_name("shared_cache.py")
+    command = [sys.executable, script, tmp_path, str(processes), str(runs), mode]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0 and done.stdout == "ok\n", done.stderr[-3000:]
 
 
-def start(folder):
-    command = [sys.executable, "-c", BUILDER, str(folder / "cache"), str(folder / "log")]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
-@pytest.mark.parametrize("processes", [2, 8])
+@pytest.mark.parametrize("processes", [2, 5, 8])
 def test_processes_building_one_cache_at_once_build_it_once(tmp_path, processes):
-    for number in range(rounds(1, 15)):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        running = [start(folder) for _ in range(processes)]
-        assert [process.communicate()[0].strip() for process in running] == ["499500"] * processes
-        assert (folder / "log").read_text() == "built\n"
-        count("여러 프로세스가 한 캐시를 함께 씀", processes)
+    runs = rounds(2, 40)
+    run(tmp_path, processes, runs, "all")
+    count("여러 프로세스가 한 캐시를 함께 만듦", runs)
 
 
 def test_processes_go_on_if_the_one_that_builds_is_killed(tmp_path):
-    rng = random.Random(3)
-    for number in range(rounds(1, 15)):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        running = [start(folder) for _ in range(4)]
-        while not (folder / "log").exists():
-            pass
-        victim = rng.choice(running)
-        victim.kill()
-        shown = [process.communicate()[0].strip() for process in running if process is not victim]
-        victim.communicate()
-        assert shown == ["499500"] * 3
-        assert sorted(path.name for path in folder.iterdir()) == ["cache", "cache.lock", "log"]
-        count("함께 쓰던 프로세스 하나를 kill -9로 죽임")
+    runs = rounds(2, 40)
+    run(tmp_path, 4, runs, "kill")
+    count("캐시를 함께 만들다가 하나가 kill -9로 죽음", runs)
 
 
 @pytest.mark.parametrize("when", [0, 4_000_000_000], ids=["1970", "2096"])
@@ -83,8 +58,6 @@ def test_clock_going_backwards_changes_no_training(train_args, mini_tokenizer, m
         trainer.fit(task, make_loader(data, args, True), make_loader(data, args, False))
         assert (folder / "checkpoints" / "last.ckpt").exists() and trainer.history.seconds >= 0
         return (folder / "model.safetensors").read_bytes()
-
-    from pathlib import Path
 
     folder = Path(train_args().downstream_model_dir)
     expected = train(folder / "right")
