@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,12 @@ def train_args(small_training):
         return ClassificationTrainArguments(**(small_training | {"downstream_corpus_name": "nsmc"} | changes))
 
     return make
+
+
+def pytest_terminal_summary(terminalreporter):
+    """결함 시험(tests/faults)이 무엇을 몇 번 했는지 끝에 보여 줍니다."""
+    tally = getattr(sys.modules.get("soak"), "TALLY", None)
+    if tally:
+        terminalreporter.section("결함 시험에서 한 일")
+        for what, number in sorted(tally.items()):
+            terminalreporter.write_line(f"{number:>9,}  {what}")
