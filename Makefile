@@ -2,6 +2,7 @@
 # make notebook  모든 장을 주피터랩으로 엽니다
 # make test      노트북과 tests/를 모두 실행합니다 (장은 tests/test_chapters.py가 휠에서 한 번 실행합니다)
 # make colab     코랩 흉내에서 모든 장을 두 번 실행합니다: 인터넷을 막고, 막지 않고
+# make bench     다른 방법들과 나란히 잽니다 (ONLY=묶음으로 일부만, 30분 남짓)
 # make soak      결함 시험을 오래 합니다: 죽이고, 채우고, 뒤집고, 아무 바이트나 먹입니다 (30분 남짓)
 # make docs      사이트를 _docs/에 만듭니다 (Quarto가 있어야 합니다)
 # make export    고친 노트북에서 패키지와 API 페이지를 만들고 주소를 맞춥니다
@@ -11,7 +12,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: learn notebook test colab soak docs quarto export constraints clean
+.PHONY: learn notebook test colab bench soak docs quarto export constraints clean
 
 learn: $(INSTALLED)
 	$(BIN)/nlpbook learn
@@ -25,6 +26,10 @@ test: $(INSTALLED)
 
 colab: $(INSTALLED)
 	NLPBOOK_TEST_COLAB=1 $(BIN)/python -m pytest tests/test_chapters.py
+
+bench: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable ".[bench]"
+	$(BIN)/python bench/bench.py
 
 soak: $(INSTALLED)
 	NLPBOOK_SOAK=1 $(BIN)/python -m pytest tests/faults
