@@ -7,7 +7,13 @@ from configparser import ConfigParser
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-GROUPS = ("requirements", "dev_requirements", "notebook_requirements", "site_requirements", "bench_requirements")
+GROUPS = (
+    "requirements",
+    "dev_requirements",
+    "notebook_requirements",
+    "site_requirements",
+    "bench_requirements",
+)
 PLATFORM_PARTS = ("nvidia-", "cuda-", "triton")  # torch가 스스로 고르는 GPU 부품이라 적어 두지 않습니다.
 PINS = (
     "torch==2.13.0",

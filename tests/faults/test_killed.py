@@ -96,15 +96,16 @@ def test_download_killed_at_random_moments_goes_on_and_arrives_whole(tmp_path):
         command = [sys.executable, "-c", FETCH, f"http://127.0.0.1:{server.server_port}/file", path, BLOB]
         kills = rng.randint(1, 3)
         for turn in range(kills + 1):
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             assert process.stdout.readline() == "ready\n"
             if turn < kills:
                 time.sleep(rng.uniform(0, 0.15))
                 process.send_signal(signal.SIGKILL)
                 count("내려받기를 kill -9로 끊음")
-            process.communicate()
+            _, told = process.communicate()
             assert not path.exists() or path.read_bytes() == BODY
-        assert process.returncode == 0 and path.read_bytes() == BODY
+        assert process.returncode == 0, told
+        assert path.read_bytes() == BODY
         assert [each.name for each in path.parent.iterdir()] == ["file"]
         count("끊긴 내려받기가 온전히 끝남")
     server.shutdown()
