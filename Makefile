@@ -22,7 +22,7 @@ notebook: $(INSTALLED)
 
 test: $(INSTALLED)
 	NLPBOOK_PROFILE=quick HF_HUB_OFFLINE=1 $(BIN)/nbdev_test --path nbs/foundation --n_workers 1
-	NLPBOOK_PROFILE=quick HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	NLPBOOK_PROFILE=quick HF_HUB_OFFLINE=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 colab: $(INSTALLED)
 	NLPBOOK_TEST_COLAB=1 $(BIN)/python -m pytest tests/test_chapters.py
