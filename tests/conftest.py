@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -27,6 +29,31 @@ def write(path, value):
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def tracked():
+    """저장소의 파일들. 무시하는 것은 뺍니다."""
+    done = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [Path(name) for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def copy_to(folder):
+    """저장소의 파일들을 `folder`에 복사하고 그 폴더를 돌려줍니다."""
+    for path in tracked():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / path, folder / path)
+    return folder
+
+
+@pytest.fixture
+def copy(tmp_path):
+    return copy_to(tmp_path / "copy")
 
 
 @pytest.fixture(autouse=True)

@@ -4,28 +4,17 @@ import ast
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
+from conftest import tracked
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "nbs").rglob("*.ipynb"))
 CHAPTERS = sorted((ROOT / "nbs" / "chapters").glob("*.ipynb"))
-
-
-def tracked():
-    done = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return [Path(name) for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
 def settings():
@@ -36,15 +25,6 @@ def settings():
 
 def cells(path):
     return json.loads(path.read_text(encoding="utf-8"))["cells"]
-
-
-@pytest.fixture
-def copy(tmp_path):
-    for path in tracked():
-        target = tmp_path / "copy" / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / path, target)
-    return tmp_path / "copy"
 
 
 def test_export_and_clean_leave_no_diff(copy):

@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from conftest import copy_to
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
@@ -26,29 +27,6 @@ from check_site import pages, problems, settings  # noqa: E402
 
 CHAPTERS = sorted((ROOT / "nbs" / "chapters").glob("*.ipynb"))
 NOTEBOOKS = sorted((ROOT / "nbs").rglob("*.ipynb"))
-
-
-def tracked():
-    done = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return [name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
-
-
-def copy_to(folder):
-    for name in tracked():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, folder / name)
-    return folder
-
-
-@pytest.fixture
-def copy(tmp_path):
-    return copy_to(tmp_path / "copy")
 
 
 def cells(path):

@@ -17,6 +17,14 @@ from soak import count, rounds
 HERE = Path(__file__).parent
 
 
+def run(script, *words):
+    """`script`를 새 프로세스에서 실행하고 마지막 줄의 JSON을 읽습니다."""
+    command = [sys.executable, HERE / script, *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 @pytest.mark.parametrize("book_loader", [False, True], ids=["grouped", "random_sampler"])
 def test_training_killed_at_random_moments_ends_with_the_same_weights(tmp_path, tiny_model, book_loader):
     options = {
@@ -25,15 +33,7 @@ def test_training_killed_at_random_moments_ends_with_the_same_weights(tmp_path, 
         "seed": 11 + book_loader,
     }
     kills = rounds(5, 60)
-    done = subprocess.run(
-        [sys.executable, HERE / "killed_training.py", tmp_path, str(kills), json.dumps(options)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = run("killed_training.py", tmp_path, kills, json.dumps(options))
     assert found["kills"] >= kills and found["resumed"] >= 1
     count("학습을 kill -9로 끊음", found["kills"])
     count("끊긴 학습이 끊기지 않은 학습과 같게 끝남", found["runs"])
@@ -41,15 +41,7 @@ def test_training_killed_at_random_moments_ends_with_the_same_weights(tmp_path, 
 
 @pytest.mark.parametrize("kind", ["at_once", "bit_by_bit"])
 def test_cache_building_killed_at_random_moments_leaves_nothing_half_written(tmp_path, kind):
-    done = subprocess.run(
-        [sys.executable, HERE / "killed_cache.py", tmp_path, kind, str(rounds(10, 300))],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = run("killed_cache.py", tmp_path, kind, rounds(10, 300))
     assert found["kills"] >= found["runs"] // 2
     count("캐시를 만드는 프로세스를 kill -9로 끊음", found["kills"])
     count("끊긴 캐시가 온전히 다시 만들어짐", found["runs"])
