@@ -1,10 +1,12 @@
-"""이 패키지를 다른 방법들과 나란히 잽니다: `python bench/bench.py [--only 묶음,…] [--rounds 3]`.
+"""이 패키지를 다른 방법들과 나란히 잽니다: `python bench/bench.py [--only 묶음,…] [--rounds 3] [--out 폴더]`.
 
 같은 컴퓨터에서, 같은 데이터로, 방법마다 새 프로세스에서, 차례를 번갈아 가며 잽니다. 표에는 중앙값과 (가장 작은 값~가장 큰 값)을 적습니다.
-결과는 `bench/results.json`과 `bench/RESULTS.md`에 남고, 사이트의 참고 결과에 실립니다. 말뭉치 폴더는 `NLPBOOK_TEST_DATA`나 `--data`로 알려 줍니다.
+모두 재면 결과가 `bench/results.json`과 `bench/RESULTS.md`에 남아 사이트의 참고 결과에 실립니다. 일부만 재면 표를 보여 주기만 하고, 남기려면 `--out`에 폴더를 적습니다.
+말뭉치 폴더는 `NLPBOOK_TEST_DATA`나 `--data`로 알려 줍니다.
 """
 
 import argparse
+import contextlib
 import datetime
 import importlib.metadata
 import json
@@ -16,7 +18,7 @@ import sys
 import time
 from pathlib import Path
 
-from contenders import SECTIONS
+from contenders import ON_GPU, SECTIONS
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -31,7 +33,9 @@ TITLES = {
     "fine-tuning": "미세 조정 (BERT 4층 256차원, 배치 32, NSMC)",
     "accuracy": "미세 조정 뒤의 정확도 (16,000건 1에폭, 시드 3개의 평균)",
     "pretraining-step": "사전학습 스텝 (BERT 4층 256차원, 어휘 30,000, 32 × 128토큰, bf16)",
-    "overhead": "스텝마다 드는 시간 (아주 작은 BERT, 배치 4)",
+    "gpu-fine-tuning": "미세 조정, GPU (BERT-base, 배치 32, NSMC)",
+    "gpu-pretraining-step": "사전학습 스텝, GPU (BERT-base, 32 × 128토큰, bf16)",
+    "overhead": "학습 반복이 스텝마다 더하는 시간 (계산이 거의 없는 모델, 배치 4)",
     "inference": "추론 (BERT 4층 256차원)",
     "start-up": "시작하는 데 걸리는 시간",
     "growth": "커지는 데이터와 스레드 (NSMC의 1/16, 4/16, 전체)",
@@ -40,7 +44,8 @@ TITLES = {
 UNITS = {
     "seconds": "초",
     "load_seconds": "다시 읽기 (초)",
-    "peak_mb": "메모리 (MB)",
+    "peak_mb": "최대 메모리 (MB)",
+    "held_mb": "붙든 메모리 (MB)",
     "disk_mb": "디스크 (MB)",
     "samples_per_second": "초당 예시",
     "examples_per_second": "초당 예시",
@@ -53,100 +58,76 @@ UNITS = {
 }
 
 
-def value(results, section, name, metric):
-    return results[section][name][metric]["median"]
+def of(name, metric):
+    return lambda rows: rows[name][metric]["median"]
 
 
-def targets(r):
-    """`(묶음, 목표, 잰 값, 이루었는지)`. 재지 않은 묶음의 목표는 건너뜁니다."""
+def times(more, less):
+    """두 값의 비."""
+    return lambda rows: more(rows) / less(rows)
 
-    def v(section, name, metric):
-        return value(r, section, name, metric)
 
-    def rows():
-        if "features-nsmc" in r:
-            ours = r["features-nsmc"]["ours"]
-            for metric, limit, text in (
-                ("seconds", 3.0, "3.0초 이하"),
-                ("peak_mb", 250, "메모리 250 MB 이하"),
-                ("disk_mb", 15, "디스크 15 MB 이하"),
-                ("load_seconds", 0.05, "다시 읽기 50 ms 이하"),
-            ):
-                found = ours[metric]["median"]
-                yield "features-nsmc", text, f"{found:.3g}", found <= limit
-            other = v("features-nsmc", "datasets.map", "seconds") / ours["seconds"]["median"]
-            yield "features-nsmc", "datasets.map보다 빠름", f"{other:.2f}배", other > 1
-        if "features-qa" in r:
-            yield (
-                "features-qa",
-                "0.6초 이하",
-                f"{v('features-qa', 'ours', 'seconds'):.2f}",
-                v("features-qa", "ours", "seconds") <= 0.6,
-            )
-            yield (
-                "features-qa",
-                "메모리 100 MB 이하",
-                f"{v('features-qa', 'ours', 'peak_mb'):.0f}",
-                v("features-qa", "ours", "peak_mb") <= 100,
-            )
-        if "nsp-data" in r:
-            yield (
-                "nsp-data",
-                "4.5초 이하",
-                f"{v('nsp-data', 'ours', 'seconds'):.2f}",
-                v("nsp-data", "ours", "seconds") <= 4.5,
-            )
-        if "masking" in r:
-            found = v("masking", "ours", "examples_per_second")
-            yield "masking", "초당 100,000건 이상", f"{found:,.0f}", found >= 100_000
-        if "fine-tuning" in r:
-            ours = v("fine-tuning", "ours", "samples_per_second")
-            for name, limit in (
-                ("transformers.Trainer, length groups, bf16", 1.25),
-                ("bare loop, padded, fp32", 8),
-            ):
-                ratio = ours / v("fine-tuning", name, "samples_per_second")
-                yield "fine-tuning", f"{name}의 {limit}배 이상", f"{ratio:.2f}배", ratio >= limit
-        if "accuracy" in r:
-            gap = v("accuracy", "ours", "accuracy") - v(
-                "accuracy", "transformers.Trainer, length groups, bf16", "accuracy"
-            )
-            spread = max(row["spread"]["median"] for row in r["accuracy"].values())
-            yield (
-                "accuracy",
-                "정확도의 차가 시드에 따른 차보다 작음",
-                f"{gap:+.4f} (시드 {spread:.4f})",
-                gap >= -spread,
-            )
-        if "pretraining-step" in r:
-            library, ours = (
-                r["pretraining-step"]["library head at all positions"],
-                r["pretraining-step"]["ours"],
-            )
-            ratio = library["ms_per_step"]["median"] / ours["ms_per_step"]["median"]
-            memory = ours["peak_mb"]["median"] / library["peak_mb"]["median"]
-            yield "pretraining-step", "2.3배 이상 빠름", f"{ratio:.2f}배", ratio >= 2.3
-            yield "pretraining-step", "메모리 0.65배 이하", f"{memory:.2f}배", memory <= 0.65
-        if "overhead" in r:
-            extra = v("overhead", "ours", "ms_per_step") - v("overhead", "bare loop", "ms_per_step")
-            yield "overhead", "맨 반복보다 0.8 ms 이하로 더 듦", f"{extra:.2f} ms", extra <= 0.8
-        if "inference" in r:
-            ours, pipeline = r["inference"]["ours"], r["inference"]["pipeline"]
-            ratio = pipeline["ms_per_sentence"]["median"] / ours["ms_per_sentence"]["median"]
-            yield "inference", "한 문장이 pipeline보다 느리지 않음", f"{ratio:.2f}배", ratio >= 1
-            ratio = ours["sentences_per_second"]["median"] / pipeline["sentences_per_second"]["median"]
-            yield "inference", "1,000문장이 pipeline의 3배 이상", f"{ratio:.2f}배", ratio >= 3
-        if "start-up" in r:
-            for name in ("ours: import nlpbook_nbs", "ours: nlpbook --help"):
-                found = v("start-up", name, "seconds")
-                yield (
-                    "start-up",
-                    f"{name.removeprefix('ours: ')}이(가) 0.3초 이하",
-                    f"{found:.2f}",
-                    found <= 0.3,
-                )
+def ahead(name, metric):
+    """`name`의 값에 견준 우리 것의 값. 클수록 좋은 지표에 씁니다."""
+    return times(of("ours", metric), of(name, metric))
 
-    return list(rows())
+
+def shorter(name, metric):
+    """우리 것의 값에 견준 `name`의 값. 작을수록 좋은 지표에 씁니다."""
+    return times(of(name, metric), of("ours", metric))
+
+
+def accuracy_gap(rows):
+    """라이브러리보다 나은 정확도에 시드에 따른 차를 더한 것. 0 이상이면 뒤지지 않은 것입니다."""
+    library, ours = rows["transformers.Trainer, length groups, bf16"], rows["ours"]
+    noise = max(row["spread"]["median"] for row in rows.values())
+    return ours["accuracy"]["median"] - library["accuracy"]["median"] + noise
+
+
+GROUPED = "transformers.Trainer, length groups, bf16"
+PADDED = "bare loop, padded, fp32"
+TARGETS = (  # (묶음, 무엇, 재는 함수, 방향, 목표)
+    ("features-nsmc", "걸린 시간 (초)", of("ours", "seconds"), "≤", 3.0),
+    ("features-nsmc", "최대 메모리 (MB)", of("ours", "peak_mb"), "≤", 250),
+    ("features-nsmc", "디스크 (MB)", of("ours", "disk_mb"), "≤", 15),
+    ("features-nsmc", "다시 읽기 (초)", of("ours", "load_seconds"), "≤", 0.05),
+    ("features-nsmc", "datasets.map보다 몇 배 빠른가", shorter("datasets.map", "seconds"), "≥", 1),
+    ("features-qa", "걸린 시간 (초)", of("ours", "seconds"), "≤", 0.6),
+    ("features-qa", "최대 메모리 (MB)", of("ours", "peak_mb"), "≤", 100),
+    ("nsp-data", "걸린 시간 (초)", of("ours", "seconds"), "≤", 4.5),
+    ("nsp-data", "붙든 메모리 (MB)", of("ours", "held_mb"), "≤", 30),
+    ("masking", "초당 예시", of("ours", "examples_per_second"), "≥", 100_000),
+    ("fine-tuning", f"{GROUPED}의 몇 배인가", ahead(GROUPED, "samples_per_second"), "≥", 1.25),
+    ("fine-tuning", f"{PADDED}의 몇 배인가", ahead(PADDED, "samples_per_second"), "≥", 8),
+    ("accuracy", "라이브러리와의 차 + 시드에 따른 차", accuracy_gap, "≥", 0),
+    (
+        "pretraining-step",
+        "라이브러리보다 몇 배 빠른가",
+        shorter("library head at all positions", "ms_per_step"),
+        "≥",
+        2.3,
+    ),
+    (
+        "pretraining-step",
+        "라이브러리의 메모리에 견주면",
+        ahead("library head at all positions", "peak_mb"),
+        "≤",
+        0.65,
+    ),
+    ("overhead", "우리 트레이너의 스텝 (ms)", of("ours", "ms_per_step"), "≤", 0.8),
+    ("start-up", "import nlpbook_nbs (초)", of("ours: import nlpbook_nbs", "seconds"), "≤", 0.3),
+    ("start-up", "nlpbook --help (초)", of("ours: nlpbook --help", "seconds"), "≤", 0.3),
+    ("inference", "한 문장: pipeline보다 몇 배 빠른가", shorter("pipeline", "ms_per_sentence"), "≥", 1),
+    ("inference", "1,000문장: pipeline의 몇 배인가", ahead("pipeline", "sentences_per_second"), "≥", 3),
+)
+
+
+def targets(results):
+    """`(묶음, 무엇, 목표, 잰 값, 이루었는지)`. 재지 않은 묶음의 목표는 건너뜁니다."""
+    for section, what, measured, sign, limit in TARGETS:
+        if section in results:
+            found = measured(results[section])
+            yield section, what, f"{sign} {limit:,}", found, found <= limit if sign == "≤" else found >= limit
 
 
 def measure(data, section, name):
@@ -186,10 +167,12 @@ def shown(number):
 
 
 def markdown(record):
+    machine = f"{record['cpu']} ({record['cores']}코어)" + (f", {record['gpu']}" if record["gpu"] else "")
+    libraries = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     lines = [
-        f"*{record['date']}, {record['cpu']} ({record['cores']}코어), Python {record['python']}, "
-        + ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-        + f". 방법마다 {record['rounds']}번씩 차례를 번갈아 새 프로세스에서 잰 중앙값이고, 괄호 안은 가장 작은 값과 가장 큰 값입니다.*",
+        f"`{record['command']}`, {record['date']}, {record['minutes']:.0f}분. {machine}, Python {record['python']}, {libraries}.",
+        "",
+        f"방법마다 {record['rounds']}번씩 차례를 번갈아 새 프로세스에서 잰 중앙값이고, 괄호 안은 가장 작은 값과 가장 큰 값입니다.",
         "",
     ]
     for section, rows in record["results"].items():
@@ -207,9 +190,9 @@ def markdown(record):
             bold = f"**{name}**" if name.startswith("ours") else name
             lines.append(f"| {bold} | " + " | ".join(cells) + " |")
         lines.append("")
-    lines += ["### 목표", "", "| 묶음 | 목표 | 잰 값 | |", "|---|------|---|--|"]
-    for section, text, found, met in targets(record["results"]):
-        lines.append(f"| {section} | {text} | {found} | {'이룸' if met else '못 이룸'} |")
+    lines += ["### 목표", "", "| 묶음 | 무엇 | 목표 | 잰 값 | |", "|---|------|---|---|--|"]
+    for section, what, limit, found, met in targets(record["results"]):
+        lines.append(f"| {section} | {what} | {limit} | {shown(found)} | {'이룸' if met else '못 이룸'} |")
     return "\n".join(lines) + "\n"
 
 
@@ -218,6 +201,20 @@ def cpu_name():
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+def gpu_name():
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def versions():
+    found = {}
+    for name in LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def main():
@@ -229,6 +226,7 @@ def main():
     parser.add_argument(
         "--data", type=Path, default=os.environ.get("NLPBOOK_TEST_DATA", ROOT.parent / "shared" / "data")
     )
+    parser.add_argument("--out", type=Path, help="결과를 둘 폴더")
     options = parser.parse_args()
     if not Path(options.data).is_dir():
         sys.exit(f"{options.data}: 공개 말뭉치가 든 폴더가 없습니다. NLPBOOK_TEST_DATA에 폴더를 적으세요.")
@@ -236,26 +234,36 @@ def main():
     unknown = sorted(set(chosen) - set(SECTIONS))
     if unknown:
         sys.exit(f"{', '.join(unknown)}: 모르는 묶음입니다. {', '.join(SECTIONS)} 가운데 고르세요.")
+    gpu = gpu_name()
+    if gpu is None:
+        if options.only and set(chosen) & set(ON_GPU):
+            sys.exit(
+                f"{', '.join(sorted(set(chosen) & set(ON_GPU)))}: GPU가 있는 컴퓨터에서만 잴 수 있습니다."
+            )
+        chosen = [name for name in chosen if name not in ON_GPU]
+    folder = options.out or (None if options.only else HERE)
     began = time.monotonic()
-    path = HERE / "results.json"
-    before = (
-        json.loads(path.read_text(encoding="utf-8")) if path.exists() and len(chosen) < len(SECTIONS) else {}
-    )
+    results = run(options.data, chosen, options.rounds)
     record = {
         "date": datetime.date.today().isoformat(),
+        "command": "make bench" + (f" ONLY={options.only}" if options.only else ""),
+        "minutes": round((time.monotonic() - began) / 60, 1),
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
+        "gpu": gpu,
         "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "versions": versions(),
         "rounds": options.rounds,
+        "results": results,
     }
-    results = before.get("results", {}) | run(options.data, chosen, options.rounds)
-    record["results"] = {name: results[name] for name in SECTIONS if name in results}
-    path.write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    (HERE / "RESULTS.md").write_text(markdown(record), encoding="utf-8")
-    print(
-        f"\n{markdown(record)}\n{(time.monotonic() - began) / 60:.0f}분 걸렸습니다. {path.relative_to(ROOT)}, bench/RESULTS.md"
-    )
+    print(f"\n{markdown(record)}")
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "results.json").write_text(
+            json.dumps(record, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
+        )
+        (folder / "RESULTS.md").write_text(markdown(record), encoding="utf-8")
+        print(f"{folder}에 results.json과 RESULTS.md를 적었습니다.")
 
 
 if __name__ == "__main__":

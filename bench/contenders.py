@@ -4,6 +4,8 @@
 함수는 `{지표: 값}`을 돌려주고, 메모리(`peak_mb`, 불러오기를 마친 뒤 더 쓴 최대치)는 부르는 쪽이 덧붙입니다.
 """
 
+import ctypes
+import gc
 import json
 import multiprocessing
 import os
@@ -23,6 +25,7 @@ os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 SECTIONS = {}
 DATA = None  # 말뭉치 폴더들이 모인 곳
 WORK = None  # 이 측정만 쓰는 임시 폴더
+ON_GPU = ("gpu-fine-tuning", "gpu-pretraining-step")  # GPU가 있어야 재는 묶음
 
 
 def contender(section, name):
@@ -33,8 +36,15 @@ def contender(section, name):
     return keep
 
 
-def used_mb():
-    return int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1]) / 1024
+def used_mb(kind="VmRSS"):
+    return int(next(line for line in open("/proc/self/status") if line.startswith(kind)).split()[1]) / 1024
+
+
+def held_mb():
+    """파일을 비춘 것을 빼고 지금 붙들고 있는 메모리. 다 쓴 것은 먼저 돌려줍니다."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    return used_mb("RssAnon")
 
 
 def peak_since(before):
@@ -95,7 +105,7 @@ def build_the_predecessors_way(texts, others, labels):
     """예시마다 128까지 채운 목록을 담은 객체를 만들어 통째로 저장합니다. 토크나이저만 빠른 것을 씁니다."""
     import torch
 
-    tokenizer = kcbert()
+    tokenizer, before = kcbert(), held_mb()
     with Clock() as clock:
         encoded = tokenizer(texts, others, max_length=128, padding="max_length", truncation=True)
         features = [
@@ -105,11 +115,12 @@ def build_the_predecessors_way(texts, others, labels):
             for i, label in enumerate(labels)
         ]
         torch.save(features, WORK / "cached")
-    disk = folder_mb(WORK)
-    del encoded, features
+    del encoded
+    held, disk = held_mb() - before, folder_mb(WORK)
+    del features
     with Clock() as load:
         torch.load(WORK / "cached", weights_only=False)
-    return clock.result | {"disk_mb": disk, "load_seconds": load.seconds}
+    return clock.result | {"held_mb": held, "disk_mb": disk, "load_seconds": load.seconds}
 
 
 def build_with_datasets(texts, others, labels):
@@ -117,7 +128,7 @@ def build_with_datasets(texts, others, labels):
 
     tokenizer = kcbert()
     columns = {"text": texts, "label": labels} | ({"other": others} if others else {})
-    data = Dataset.from_dict(columns)
+    data, before = Dataset.from_dict(columns), held_mb()
     with Clock() as clock:
         mapped = data.map(
             lambda rows: tokenizer(
@@ -128,9 +139,14 @@ def build_with_datasets(texts, others, labels):
             cache_file_name=str(WORK / "map.arrow"),
         )
         mapped.save_to_disk(str(WORK / "saved"))
+    held = held_mb() - before
     with Clock() as load:
         load_from_disk(str(WORK / "saved"))
-    return clock.result | {"disk_mb": folder_mb(WORK / "saved"), "load_seconds": load.seconds}
+    return clock.result | {
+        "held_mb": held,
+        "disk_mb": folder_mb(WORK / "saved"),
+        "load_seconds": load.seconds,
+    }
 
 
 def tokenize_only(texts, others):
@@ -146,12 +162,17 @@ def tokenize_only(texts, others):
 
 def build_ours(make):
     os.environ["NLPBOOK_CACHE"] = str(WORK / "cache")
-    tokenizer = kcbert()
+    tokenizer, before = kcbert(), held_mb()
     with Clock() as clock:
-        make(tokenizer)
+        data = make(tokenizer)
+    held = held_mb() - before
     with Clock() as load:
-        make(tokenizer)
-    return clock.result | {"disk_mb": folder_mb(WORK / "cache"), "load_seconds": load.seconds}
+        data = make(tokenizer)  # noqa: F841
+    return clock.result | {
+        "held_mb": held,
+        "disk_mb": folder_mb(WORK / "cache"),
+        "load_seconds": load.seconds,
+    }
 
 
 def classification_args(cls, **changes):
@@ -367,6 +388,7 @@ def nsp_predecessor():
     import torch
 
     tokenizer, path, rng = kcbert(), pretraining_text(200_000), random.Random(7)
+    before = held_mb()
     with Clock() as clock:
         documents = [[]]
         for line in path.read_text(encoding="utf-8").split("\n"):
@@ -410,8 +432,7 @@ def nsp_predecessor():
                 )
                 chunk, length = [], 0
         torch.save(examples, WORK / "cached")
-    disk = folder_mb(WORK)
-    return clock.result | {"disk_mb": disk}
+    return clock.result | {"held_mb": held_mb() - before, "disk_mb": folder_mb(WORK)}
 
 
 @contender("nsp-data", "ceiling: tokenizers")
@@ -486,33 +507,43 @@ def mini_tokenizer():
     return BertTokenizer.from_pretrained(resolve_model_name("nlpbook-mini"))
 
 
-def ready_rows(count):
+def ready_rows(count, tokenizer=None):
     texts, labels = reviews(count)
-    encoded = mini_tokenizer()(texts, truncation=True, max_length=128)
+    encoded = (tokenizer or mini_tokenizer())(texts, truncation=True, max_length=128)
     return [
         {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": label}
         for ids, label in zip(encoded["input_ids"], labels)
     ]
 
 
-def bare_loop(batches, bf16):
+def now():
+    """시킨 일을 GPU가 다 마친 때의 시각."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def bare_loop(batches, bf16, model=None, device="cpu"):
     """가장 단순한 학습 반복. 처음 다섯 배치는 재지 않습니다."""
     import torch
 
     torch.manual_seed(7)
-    model = small_bert().train()
+    model = (model or small_bert()).to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-4)
     seen = 0
     for number, batch in enumerate(batches):
         if number == 5:
-            start = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            start = now()
+        batch = {name: values.to(device) for name, values in batch.items()}
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
             loss = model(**batch).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
         seen += len(batch["labels"]) if number >= 5 else 0
-    return {"samples_per_second": seen / (time.perf_counter() - start)}
+    return {"samples_per_second": seen / (now() - start)}
 
 
 def padded(rows, width=None):
@@ -550,10 +581,10 @@ def library_trainer(strategy, bf16, count=REVIEWS, model=None, batch_size=32, ro
     class Timer(TrainerCallback):
         def on_step_end(self, args, state, control, **kwargs):
             if state.global_step == 5:
-                self.start = time.perf_counter()
+                self.start = now()
 
         def on_train_end(self, args, state, control, **kwargs):
-            self.seconds, self.steps = time.perf_counter() - self.start, state.global_step - 5
+            self.seconds, self.steps = now() - self.start, state.global_step - 5
 
     torch.manual_seed(7)
     timer = Timer()
@@ -633,11 +664,13 @@ def our_training(count, corpus="nsmc", **changes):
 
         def on_train_batch_end(self, trainer, task, outputs, batch, number):
             if number == 4:
-                self.start = time.perf_counter()
+                self.start = now()
             elif number > 4:
                 self.seen += len(batch["labels"])
-                self.seconds = time.perf_counter() - self.start
                 self.steps = number - 4
+
+        def on_train_epoch_end(self, trainer, task):
+            self.seconds = now() - self.start
 
     set_seed(args)
     tokenizer = load_tokenizer(args)
@@ -676,6 +709,45 @@ def training_ours_two():
     if done.returncode:
         raise SystemExit(done.stderr[-2000:])
     return {"samples_per_second": json.loads(done.stdout.splitlines()[-1])["samples_per_second"]}
+
+
+def big_bert():
+    """BERT-base 크기의 모델. GPU에서 잽니다."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    return BertForSequenceClassification(BertConfig.from_pretrained(str(DATA / "kcbert-base"), num_labels=2))
+
+
+GPU_REVIEWS = 32 * 600
+
+
+@contender("gpu-fine-tuning", "bare loop, padded, fp32")
+def gpu_loop_padded():
+    rows = ready_rows(32 * 105, kcbert())
+    batches = [padded(rows[i : i + 32], 128) for i in range(0, len(rows), 32)]
+    return bare_loop(batches, False, big_bert(), "cuda")
+
+
+@contender("gpu-fine-tuning", "bare loop, length groups, bf16")
+def gpu_loop_grouped():
+    return bare_loop(grouped(ready_rows(GPU_REVIEWS, kcbert())), True, big_bert(), "cuda")
+
+
+@contender("gpu-fine-tuning", "transformers.Trainer, length groups, bf16")
+def gpu_trainer_grouped():
+    rows = ready_rows(GPU_REVIEWS, kcbert())
+    _, timer = library_trainer("group_by_length", True, model=big_bert(), rows=rows, use_cpu=False)
+    return {"samples_per_second": timer.steps * 32 / timer.seconds}
+
+
+@contender("gpu-fine-tuning", "ours")
+def gpu_training_ours():
+    name = str(DATA / "kcbert-base")
+    _, task, trainer, timer, train, _ = our_training(
+        GPU_REVIEWS, pretrained_model_name=name, accelerator="gpu"
+    )
+    trainer.fit(task, train)
+    return {"samples_per_second": timer.seen / timer.seconds}
 
 
 def accuracy_of(model, rows, size=64):
@@ -749,7 +821,8 @@ def pretraining_batch():
     }
 
 
-def pretraining_steps(loss_of, steps=12):
+def pretraining_steps(loss_of, device="cpu", steps=12):
+    """한 스텝의 중앙값과 최대 메모리. CPU에서는 4층 256차원, GPU에서는 BERT-base로 잽니다."""
     import torch
     from transformers import BertConfig, BertForPreTraining
 
@@ -757,42 +830,65 @@ def pretraining_steps(loss_of, steps=12):
     config = BertConfig(
         vocab_size=30_000, hidden_size=256, num_hidden_layers=4, num_attention_heads=4, intermediate_size=1024
     )
-    model, batch = BertForPreTraining(config).train(), pretraining_batch()
+    if device == "cuda":
+        config = BertConfig.from_pretrained(str(DATA / "kcbert-base"))
+    model = BertForPreTraining(config).to(device).train()
+    batch = {name: values.to(device) for name, values in pretraining_batch().items()}
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     times, before = [], used_mb()
     for _ in range(steps):
-        start = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16):
+        start = now()
+        with torch.autocast(device, torch.bfloat16):
             loss = loss_of(model, batch)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        times.append(time.perf_counter() - start)
-    return {"ms_per_step": sorted(times[2:])[len(times[2:]) // 2] * 1000, "peak_mb": peak_since(before)}
+        times.append(now() - start)
+    peak = torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else peak_since(before)
+    return {"ms_per_step": sorted(times[2:])[len(times[2:]) // 2] * 1000, "peak_mb": peak}
 
 
-@contender("pretraining-step", "ours")
-def pretraining_ours():
+def our_pretraining_loss(model, batch):
     from torch.nn.functional import cross_entropy
 
     from nlpbook_nbs.pretrain import pretraining_losses
 
-    def loss_of(model, batch):
-        loss, count, _, next_scores = pretraining_losses(model, batch)
-        return loss / count + cross_entropy(next_scores, batch["next_sentence_label"])
-
-    return pretraining_steps(loss_of)
+    loss, count, _, next_scores = pretraining_losses(model, batch)
+    return loss / count + cross_entropy(next_scores, batch["next_sentence_label"])
 
 
-@contender("pretraining-step", "library head at all positions")
-def pretraining_library():
-    return pretraining_steps(lambda model, batch: model(**batch).loss)
+def library_pretraining_loss(model, batch):
+    return model(**batch).loss
+
+
+for _section, _device in (("pretraining-step", "cpu"), ("gpu-pretraining-step", "cuda")):
+    contender(_section, "ours")(lambda on=_device: pretraining_steps(our_pretraining_loss, on))
+    contender(_section, "library head at all positions")(
+        lambda on=_device: pretraining_steps(library_pretraining_loss, on)
+    )
 
 
 # ── 트레이너가 스텝마다 더하는 시간 ───────────────────────────────────────
 
-TINY = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
 OVERHEAD_REVIEWS = 4 * 1200
+
+
+def tiny_classifier():
+    """계산할 것이 거의 없는 모델. 스텝의 시간이 곧 학습 반복이 더하는 시간입니다."""
+    import torch
+    from transformers.modeling_outputs import SequenceClassifierOutput
+
+    class Tiny(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.config = small_bert().config
+            self.scores = torch.nn.EmbeddingBag(self.config.vocab_size, 2)
+
+        def forward(self, input_ids, labels=None, **_):
+            logits = self.scores(input_ids)
+            return SequenceClassifierOutput(torch.nn.functional.cross_entropy(logits, labels), logits)
+
+    return Tiny().train()
 
 
 @contender("overhead", "bare loop")
@@ -800,7 +896,7 @@ def overhead_bare():
     import torch
 
     torch.manual_seed(7)
-    rows, model = ready_rows(OVERHEAD_REVIEWS), small_bert(**TINY).train()
+    rows, model = ready_rows(OVERHEAD_REVIEWS), tiny_classifier()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     batches = [padded(rows[i : i + 4]) for i in range(0, len(rows), 4)]
     for number, batch in enumerate(batches):
@@ -814,7 +910,7 @@ def overhead_bare():
 
 @contender("overhead", "transformers.Trainer")
 def overhead_trainer():
-    _, timer = library_trainer("random", False, OVERHEAD_REVIEWS, model=small_bert(**TINY), batch_size=4)
+    _, timer = library_trainer("random", False, OVERHEAD_REVIEWS, model=tiny_classifier(), batch_size=4)
     return {"ms_per_step": timer.seconds / timer.steps * 1000}
 
 
@@ -825,7 +921,7 @@ def overhead_ours():
     args, _, trainer, timer, train, _ = our_training(
         OVERHEAD_REVIEWS, batch_size=4, precision="fp32", group_by_length=False
     )
-    trainer.fit(ClassificationTask(small_bert(**TINY), args), train)
+    trainer.fit(ClassificationTask(tiny_classifier(), args), train)
     return {"ms_per_step": timer.seconds / timer.steps * 1000}
 
 
