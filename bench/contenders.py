@@ -876,19 +876,20 @@ OVERHEAD_REVIEWS = 4 * 1200
 def tiny_classifier():
     """계산할 것이 거의 없는 모델. 스텝의 시간이 곧 학습 반복이 더하는 시간입니다."""
     import torch
+    from transformers import BertPreTrainedModel
     from transformers.modeling_outputs import SequenceClassifierOutput
 
-    class Tiny(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.config = small_bert().config
-            self.scores = torch.nn.EmbeddingBag(self.config.vocab_size, 2)
+    class Tiny(BertPreTrainedModel):
+        def __init__(self, config):
+            super().__init__(config)
+            self.scores = torch.nn.EmbeddingBag(config.vocab_size, 2)
+            self.post_init()
 
         def forward(self, input_ids, labels=None, **_):
             logits = self.scores(input_ids)
             return SequenceClassifierOutput(torch.nn.functional.cross_entropy(logits, labels), logits)
 
-    return Tiny().train()
+    return Tiny(small_bert().config).train()
 
 
 @contender("overhead", "bare loop")
