@@ -8,6 +8,7 @@ __all__ = ['FORMAT', 'fast_backend', 'token_dtype', 'TextEncoder', 'check_tokeni
 
 # %% ../nbs/foundation/2_features.ipynb #adc74df7
 import atexit
+import gc
 import glob
 import hashlib
 import itertools
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
@@ -261,13 +263,26 @@ def _try_to_read(folder, warn=False):
         return None
 
 
+@contextmanager
+def _without_collector():
+    """이 안에서는 순환 참조를 찾아 치우지 않습니다. 작은 객체를 수십만 개 만드는 동안 파이썬이 그것을 거듭 훑는 시간을 아낍니다."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def _write_columns(folder, write):
     folder.parent.mkdir(parents=True, exist_ok=True)
     for left in folder.parent.glob(f"{glob.escape(folder.name)}.*.part"):  # 쓰다가 죽은 프로세스가 남긴 것
         shutil.rmtree(left, ignore_errors=True)
     aside = Path(tempfile.mkdtemp(prefix=folder.name + ".", suffix=".part", dir=folder.parent))
     try:
-        write(aside)
+        with _without_collector():
+            write(aside)
         record = {
             path.stem: {"bytes": path.stat().st_size, "crc32": _crc32(path)} for path in aside.glob("*.npy")
         }
@@ -466,10 +481,14 @@ class FeatureRows(Sequence):
         return self.dataset[int(self.indices[place])]
 
     def to_batch(self):
-        """`(batch, seq)` 텐서 셋과 `(batch,)` 텐서들의 사전. `seq`는 이 배치에서 가장 긴 글의 길이를 4의 배수로 올린 값입니다."""
+        """`(batch, seq)` 텐서 셋과 `(batch,)` 텐서들의 사전. `seq`는 `batch_width`로 정합니다."""
         data, indices = self.dataset, self.indices
         longest = int(data.lengths_of(indices).max())
-        width = data.max_seq_length if data.fixed_length else batch_width(longest, data.max_seq_length)
+        width = (
+            data.max_seq_length
+            if data.fixed_length
+            else batch_width(longest, data.max_seq_length, len(indices))
+        )
         batch = {name: torch.from_numpy(values) for name, values in data.table(indices, width).items()}
         for name in data.row_columns:
             batch[_BATCH_NAMES.get(name, name)] = torch.from_numpy(np.asarray(data.columns[name][indices]))
@@ -478,11 +497,14 @@ class FeatureRows(Sequence):
         return batch
 
 
-def batch_width(longest, max_seq_length):
+def batch_width(longest, max_seq_length, batch_size):
     """가장 긴 글이 `longest`토큰인 배치의 가로 길이: 4의 배수로 올리되 `max_seq_length`를 넘지 않습니다.
 
     모양의 가짓수가 줄어들어, CPU의 행렬 곱 라이브러리가 모양마다 만들어 두는 코드와 메모리가 적게 듭니다.
+    한 건뿐인 배치는 채우지 않습니다. 그러면 어텐션이 마스크 없이 계산됩니다.
     """
+    if batch_size == 1:
+        return longest
     return min(-(-longest // 4) * 4, max_seq_length)
 
 
@@ -497,7 +519,7 @@ def on_tpu():
 def data_collator(features):
     """특징 `batch`개를 텐서 사전으로 묶습니다. 토큰 열은 `(batch, seq)`, `label`은 `labels (batch,)`가 됩니다.
 
-    `seq`는 배치에서 가장 긴 글의 길이를 4의 배수로 올린 값입니다(TPU에서는 자르지 않습니다). 길이가 서로 다른 특징이 섞이면 `NlpbookError`를 냅니다.
+    `seq`는 `batch_width`로 정합니다(TPU에서는 자르지 않습니다). 길이가 서로 다른 특징이 섞이면 `NlpbookError`를 냅니다.
     """
     if isinstance(features, FeatureRows):
         return features.to_batch()
@@ -526,9 +548,9 @@ def trim(batch):
         return batch
     first, last = int(used[0]), int(used[-1]) + 1
     if last < length:  # 뒤를 채운 보통의 특징
-        first, last = 0, batch_width(last, length)
+        first, last = 0, batch_width(last, length, len(mask))
     else:
-        first = length - batch_width(length - first, length)
+        first = length - batch_width(length - first, length, len(mask))
     return {
         name: t[:, first:last] if t.dim() > 1 and t.shape[1] == mask.shape[1] else t
         for name, t in batch.items()

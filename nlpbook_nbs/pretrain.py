@@ -691,7 +691,7 @@ class MaskingCollator:
         if isinstance(examples, ExampleRows):
             data, rows = examples.dataset, examples.dataset.examples[examples.indices]
             longest = int((rows[:, 1] + rows[:, 3]).max()) + 3
-            width = data.block_size if data.fixed_length else batch_width(longest, data.block_size)
+            width = data.block_size if data.fixed_length else batch_width(longest, data.block_size, len(rows))
             ids, types, mask = data.table(rows, width)
             labels, numbers = rows[:, 4], examples.indices
             key = None if data.epoch is None else random_key(data.seed, data.epoch, _MASKS)
