@@ -132,40 +132,45 @@ def targets(results):
 
 
 def measure(data, section, name):
+    """`{이름: {지표: 값}}`. 재지 못했으면 `None`."""
     command = [sys.executable, str(HERE / "contenders.py"), str(data), section, name]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
-        sys.exit(f"{section} / {name}: 재지 못했습니다.\n{done.stderr[-3000:]}")
+        print(f"{section} / {name}: 재지 못했습니다.\n{done.stderr[-3000:]}", file=sys.stderr, flush=True)
+        return None
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def run(data, sections, rounds):
-    found = {}
-    for section in sections:
-        groups = list(SECTIONS[section])
-        rows = {name: [] for group in groups for name in group}
-        for turn in range(1 if section in ONCE else rounds):
-            for group in groups if turn % 2 == 0 else reversed(groups):
-                for name, metrics in measure(data, section, group[0]).items():
-                    rows[name].append(metrics)
-                    numbers = ", ".join(f"{metric} {number:.4g}" for metric, number in metrics.items())
-                    print(f"{section:18} {name:45} {numbers}", flush=True)
-        found[section] = {
-            name: {
-                metric: {
-                    "median": statistics.median(each[metric] for each in measured),
-                    "low": min(each[metric] for each in measured),
-                    "high": max(each[metric] for each in measured),
-                }
-                for metric in measured[0]
-            }
-            for name, measured in rows.items()
+def measure_section(data, section, rounds):
+    """한 묶음의 `{이름: {지표: {"median", "low", "high"}}}`. 하나라도 재지 못했으면 `None`."""
+    groups = list(SECTIONS[section])
+    rows = {name: [] for group in groups for name in group}
+    for turn in range(1 if section in ONCE else rounds):
+        for group in groups if turn % 2 == 0 else reversed(groups):
+            found = measure(data, section, group[0])
+            if found is None:
+                return None
+            for name, metrics in found.items():
+                rows[name].append(metrics)
+                numbers = ", ".join(f"{metric} {number:.4g}" for metric, number in metrics.items())
+                print(f"{section:18} {name:45} {numbers}", flush=True)
+    return {name: summary(measured) for name, measured in rows.items()}
+
+
+def summary(measured):
+    return {
+        metric: {
+            "median": statistics.median(each[metric] for each in measured),
+            "low": min(each[metric] for each in measured),
+            "high": max(each[metric] for each in measured),
         }
-    return found
+        for metric in measured[0]
+    }
 
 
 def shown(number):
+    number = max(number, 0)  # 재기 전에 쓰던 메모리를 돌려주어 음수가 된 것
     return f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
 
 
@@ -220,6 +225,13 @@ def versions():
     return found
 
 
+def write(folder, record):
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(record, ensure_ascii=False, indent=1) + "\n"
+    (folder / "results.json").write_text(text, encoding="utf-8")
+    (folder / "RESULTS.md").write_text(markdown(record), encoding="utf-8")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
@@ -246,27 +258,33 @@ def main():
         chosen = [name for name in chosen if name not in ON_GPU]
     folder = options.out or (None if options.only else HERE)
     began = time.monotonic()
-    results = run(options.data, chosen, options.rounds)
     record = {
         "date": datetime.date.today().isoformat(),
         "command": "make bench" + (f" ONLY={options.only}" if options.only else ""),
-        "minutes": round((time.monotonic() - began) / 60, 1),
+        "minutes": 0,
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "gpu": gpu,
         "python": platform.python_version(),
         "versions": versions(),
         "rounds": options.rounds,
-        "results": results,
+        "results": {},
     }
+    failed = []
+    for section in chosen:
+        found = measure_section(options.data, section, options.rounds)
+        if found is None:
+            failed.append(section)
+            continue
+        record["results"][section] = found
+        record["minutes"] = round((time.monotonic() - began) / 60, 1)
+        if folder is not None:  # 멈추어도 잰 데까지는 남습니다.
+            write(folder, record)
     print(f"\n{markdown(record)}")
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "results.json").write_text(
-            json.dumps(record, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
-        )
-        (folder / "RESULTS.md").write_text(markdown(record), encoding="utf-8")
         print(f"{folder}에 results.json과 RESULTS.md를 적었습니다.")
+    if failed:
+        sys.exit(f"재지 못한 묶음: {', '.join(failed)}. 까닭은 위에 있습니다.")
 
 
 if __name__ == "__main__":

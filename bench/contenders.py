@@ -1029,7 +1029,7 @@ def growth(share, threads):
     folder.mkdir(parents=True)
     lines = (DATA / "nsmc" / "ratings_train.txt").read_text(encoding="utf-8").split("\n")
     (folder / "ratings_train.txt").write_text(
-        "\n".join(lines[: len(lines) * share // 16]) + "\n", encoding="utf-8"
+        "\n".join(lines[: (len(lines) - 1) * share // 16]) + "\n", encoding="utf-8"
     )
     args = classification_args(
         ClassificationTrainArguments,

@@ -13,6 +13,8 @@ import json
 import os
 import re
 import shutil
+import sys
+import tarfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -373,13 +375,51 @@ def _download_unlisted(corpus_name, root_dir, folder, force_download):
                 else f"직접 만든 자료라면 {folder} 폴더에 넣으세요."
             )
         )
-    try:
-        Korpora.fetch(corpus_name, root_dir=str(root_dir), force_download=force_download)
-    except Exception as error:  # Korpora는 오류 종류를 정해 두지 않았습니다.
-        raise NlpbookError(
-            f"{corpus_name}: Korpora로 받지 못했습니다({type(error).__name__}). 인터넷 연결을 확인하세요."
-        ) from error
+    with lock_for(folder), _folder_aside(folder) as aside, _safe_archives(corpus_name):
+        try:
+            Korpora.fetch(corpus_name, root_dir=str(aside.parent), force_download=force_download)
+        except tarfile.FilterError as error:
+            raise NlpbookError(
+                f"{corpus_name}: 압축 파일 안에 폴더 밖을 가리키는 {error.tarinfo.name!r}이(가) 있어 풀지 않았습니다. 믿을 수 있는 곳에서 다시 받으세요."
+            ) from None
+        except Exception as error:  # Korpora는 오류 종류를 정해 두지 않았습니다.
+            raise NlpbookError(
+                f"{corpus_name}: Korpora로 받지 못했습니다({type(error).__name__}). 인터넷 연결을 확인하세요."
+            ) from error
     return folder
+
+
+@contextmanager
+def _folder_aside(folder):
+    """`folder`에 담을 파일들을 모을 옆 폴더를 줍니다. 탈 없이 끝나면 옮기고, 오류가 나면 지웁니다."""
+    aside = folder.with_name(folder.name + ".part")
+    with explain_os_errors(folder):
+        shutil.rmtree(aside, ignore_errors=True)  # 쓰다가 죽은 프로세스가 남긴 것
+        (aside / folder.name).mkdir(parents=True)
+        try:
+            yield aside / folder.name
+            for path in sorted(aside.rglob("*")):
+                if path.is_file():
+                    target = folder.parent / path.relative_to(aside)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(path, target)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def _safe_archives(corpus_name):
+    """이 안에서 푸는 tar 파일은 풀 폴더 밖에 쓰지 못합니다 (PEP 706). zip은 파이썬이 늘 막아 줍니다."""
+    if not hasattr(tarfile, "data_filter"):
+        raise NlpbookError(
+            f"{corpus_name}: 이 파이썬({sys.version.split()[0]})은 압축 파일이 폴더 밖에 쓰는 것을 막지 못합니다. 파이썬 3.10.12나 3.11.4 이상에서 받으세요."
+        )
+    before = vars(tarfile.TarFile)["extraction_filter"]
+    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
+    try:
+        yield
+    finally:
+        tarfile.TarFile.extraction_filter = before
 
 
 def download_downstream_dataset(args):

@@ -142,9 +142,16 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """결함 시험(tests/faults)이 무엇을 몇 번 했는지 끝에 보여 줍니다."""
-    tally = getattr(sys.modules.get("soak"), "TALLY", None)
-    if tally:
-        terminalreporter.section("결함 시험에서 한 일")
-        for what, number in sorted(tally.items()):
-            terminalreporter.write_line(f"{number:>9,}  {what}")
+    """결함 시험(tests/faults)이 무엇을 몇 번 했는지 끝에 보여 주고, 오래 한 시험이면 적어 둡니다."""
+    soak = sys.modules.get("soak")
+    if soak is None or not soak.TALLY:
+        return
+    terminalreporter.section("결함 시험에서 한 일")
+    for what, number in sorted(soak.TALLY.items()):
+        terminalreporter.write_line(f"{number:>9,}  {what}")
+    if soak.SOAK:
+        passed, failed = (
+            sum(len(terminalreporter.stats.get(kind, [])) for kind in kinds)
+            for kinds in (("passed",), ("failed", "error"))
+        )
+        soak.RESULTS.write_text(soak.markdown(passed, failed), encoding="utf-8")
