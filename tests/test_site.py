@@ -67,6 +67,7 @@ BREAKS = {
     "그림": ("index.qmd", "images/exposure.png", "images/none.png", "가리키는 파일"),
     "README의 그림": ("README.md", "images/exposure.png", "images/none.png", "가리키는 파일"),
     "사이트의 페이지": (f"nbs/chapters/{FIRST}", "pages/glossary.html", "pages/no.html", "가리키는 파일"),
+    "끼워 넣는 파일": ("pages/results.qmd", "../bench/RESULTS.md", "../bench/NONE.md", "가리키는 파일"),
     "제목": ("index.qmd", "(pages/glossary.qmd)", "(pages/glossary.qmd#no-title)", "그런 제목"),
     "배지": (
         f"nbs/chapters/{FIRST}",

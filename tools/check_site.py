@@ -18,6 +18,7 @@ SITE_PAGES = ("index.qmd", "pages/*.qmd", "nbs/**/*.ipynb", "api/*.qmd")
 OTHER_PAGES = ("README.md", "README.en.md", "CONTRIBUTING.md", "nlpbook_nbs/*/README.md")
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(<?([^)\s>]+)>?(?: \"[^\"]*\")?\)|<(?:a|img)\b[^>]*?(?:href|src)=\"([^\"]+)\"")
+_INCLUDE = re.compile(r"^\{\{< include (\S+) >\}\}()$", re.MULTILINE)  # Quarto가 다른 파일을 끼워 넣는 자리
 
 
 def settings(root):
@@ -82,7 +83,8 @@ def source_of(root, address, cfg):
 def broken_links(root):
     cfg, published = settings(root), set(pages(root, SITE_PAGES))
     for path in pages(root, SITE_PAGES + OTHER_PAGES):
-        for groups in _LINK.findall(prose(path)):
+        text = prose(path)
+        for groups in _LINK.findall(text) + _INCLUDE.findall(text):
             link = unquote(groups[0] or groups[1])
             address, _, anchor = link.partition("#")
             if re.match(r"https?://|mailto:", address):
