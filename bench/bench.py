@@ -25,35 +25,35 @@ ROOT = HERE.parent
 LIBRARIES = ("torch", "transformers", "tokenizers", "pytorch-lightning", "datasets", "accelerate", "numpy")
 ONCE = {"accuracy"}  # 한 번에 시드 셋으로 재는 묶음
 TITLES = {
-    "features-nsmc": "특징: NSMC 리뷰 150,000건",
-    "features-nli": "특징: KorNLI(XNLI 시험 파일) 5,010쌍",
-    "features-qa": "특징: KorQuAD 1.0 개발 데이터 (128토큰, 간격 64)",
-    "nsp-data": "사전학습 데이터: 200,000줄",
-    "masking": "빈칸이 있는 배치 만들기 (128토큰)",
-    "fine-tuning": "미세 조정 (BERT 4층 256차원, 배치 32, NSMC)",
-    "accuracy": "미세 조정 뒤의 정확도 (12,000건 1에폭, 시드 3개의 평균)",
-    "pretraining-step": "사전학습 스텝 (BERT 4층 256차원, 어휘 30,000, 32 × 128토큰, bf16)",
-    "gpu-fine-tuning": "미세 조정, GPU (BERT-base, 배치 32, NSMC)",
-    "gpu-pretraining-step": "사전학습 스텝, GPU (BERT-base, 32 × 128토큰, bf16)",
-    "overhead": "학습 반복이 스텝마다 더하는 시간 (계산이 거의 없는 모델, 배치 4)",
-    "inference": "추론 (BERT 4층 256차원)",
+    "features-nsmc": "특징 만들기: NSMC 리뷰 150,000건",
+    "features-nli": "특징 만들기: KorNLI(XNLI 시험 파일) 5,010쌍",
+    "features-qa": "특징 만들기: KorQuAD 1.0 개발 데이터 (128토큰, 창을 옮기는 간격 64)",
+    "nsp-data": "사전학습 데이터 만들기: 200,000줄",
+    "masking": "빈칸을 만들며 배치로 묶기 (128토큰)",
+    "fine-tuning": "미세 조정 (BERT 4층 256차원, 배치 크기 32, NSMC)",
+    "accuracy": "미세 조정 뒤의 정확도 (12,000건 1에폭, 시드 3개로 한 번씩 학습한 평균)",
+    "pretraining-step": "사전학습 스텝 (BERT 4층 256차원, 어휘 30,000개, 32건 × 128토큰, bf16)",
+    "gpu-fine-tuning": "미세 조정, GPU (BERT-base, 배치 크기 32, NSMC)",
+    "gpu-pretraining-step": "사전학습 스텝, GPU (BERT-base, 32건 × 128토큰, bf16)",
+    "overhead": "학습 반복 자체에 드는 시간 (계산이 거의 없는 모델, 배치 크기 4)",
+    "inference": "추론 (BERT 4층 256차원, 두 방법을 한 프로세스에서 번갈아)",
     "start-up": "시작하는 데 걸리는 시간",
-    "growth": "커지는 데이터와 스레드 (NSMC의 1/16, 4/16, 전체)",
-    "ceiling": "이 컴퓨터의 천장",
+    "growth": "데이터의 크기와 스레드 수에 따른 특징 만들기 (NSMC의 1/16, 4/16, 전체)",
+    "ceiling": "이 컴퓨터의 계산 속도 한계",
 }
 NAMES = {
     "ours": "이 패키지",
     "predecessor": "책의 방식",
     "datasets.map": "`datasets.map`",
-    "ceiling: tokenizers": "토크나이저만 (천장)",
-    "fast tokenizer recipe": "공식 문서의 방법",
+    "ceiling: tokenizers": "토크나이저만 (한계)",
+    "fast tokenizer recipe": "`transformers` 공식 문서의 방법",
     "library collator": "`DataCollatorForLanguageModeling`",
-    "bare loop": "맨 반복",
-    "bare loop, padded, fp32": "맨 반복, 128토큰까지 채움, fp32",
-    "bare loop, length groups, bf16": "맨 반복, 길이로 묶음, bf16",
+    "bare loop": "PyTorch 학습 반복",
+    "bare loop, padded, fp32": "PyTorch 학습 반복, 128토큰까지 채움, fp32",
+    "bare loop, length groups, bf16": "PyTorch 학습 반복, 비슷한 길이끼리 묶음, bf16",
     "transformers.Trainer": "`Trainer`",
-    "transformers.Trainer, dynamic, fp32": "`Trainer`, 배치마다 채움, fp32",
-    "transformers.Trainer, length groups, bf16": "`Trainer`, 길이로 묶음, bf16",
+    "transformers.Trainer, dynamic, fp32": "`Trainer`, 배치에서 가장 긴 글까지 채움, fp32",
+    "transformers.Trainer, length groups, bf16": "`Trainer`, 비슷한 길이끼리 묶음, bf16",
     "ours, 2 processes": "이 패키지, 프로세스 2개",
     "library head at all positions": "`BertForPreTraining` 그대로",
     "pipeline": "`pipeline`",
@@ -71,18 +71,18 @@ NAMES = {
     "2048 matrix product, bf16": "2048 × 2048 행렬의 곱, bf16",
 }
 UNITS = {
-    "seconds": "초",
+    "seconds": "걸린 시간 (초)",
     "load_seconds": "다시 읽기 (초)",
     "peak_mb": "최대 메모리 (MB)",
-    "held_mb": "붙든 메모리 (MB)",
+    "held_mb": "만든 뒤 메모리 (MB)",
     "disk_mb": "디스크 (MB)",
-    "samples_per_second": "초당 예시",
-    "examples_per_second": "초당 예시",
-    "sentences_per_second": "초당 문장",
-    "ms_per_step": "스텝 (ms)",
-    "ms_per_sentence": "한 문장 (ms)",
+    "samples_per_second": "초당 예시 (건)",
+    "examples_per_second": "초당 예시 (건)",
+    "sentences_per_second": "1,000문장을 한꺼번에: 초당 문장 (개)",
+    "ms_per_step": "한 스텝 (ms)",
+    "ms_per_sentence": "한 문장씩: 한 문장 (ms)",
     "accuracy": "정확도",
-    "spread": "시드에 따른 차",
+    "spread": "시드 사이의 최대 차",
     "tflops": "TFLOP/s",
 }
 
@@ -127,39 +127,39 @@ TARGETS = (  # (묶음, 무엇, 재는 함수, 방향, 목표)
     ("features-qa", "걸린 시간 (초)", of("ours", "seconds"), "≤", 0.6),
     ("features-qa", "최대 메모리 (MB)", of("ours", "peak_mb"), "≤", 100),
     ("nsp-data", "걸린 시간 (초)", of("ours", "seconds"), "≤", 4.5),
-    ("nsp-data", "붙든 메모리 (MB)", of("ours", "held_mb"), "≤", 30),
+    ("nsp-data", "만든 뒤 메모리 (MB)", of("ours", "held_mb"), "≤", 30),
     ("masking", "초당 예시", of("ours", "examples_per_second"), "≥", 100_000),
     (
         "fine-tuning",
-        "`Trainer`(길이로 묶음, bf16)의 몇 배인가",
+        "초당 예시: `Trainer`(비슷한 길이끼리 묶음, bf16)의 몇 배인가",
         ahead(GROUPED, "samples_per_second"),
         "≥",
         1.25,
     ),
     (
         "fine-tuning",
-        "맨 반복(128토큰까지 채움, fp32)의 몇 배인가",
+        "초당 예시: PyTorch 학습 반복(128토큰까지 채움, fp32)의 몇 배인가",
         ahead(PADDED, "samples_per_second"),
         "≥",
         8,
     ),
-    ("accuracy", "라이브러리와의 차 + 시드에 따른 차", accuracy_gap, "≥", 0),
+    ("accuracy", "정확도: `Trainer`보다 높은 만큼 + 시드 사이의 최대 차", accuracy_gap, "≥", 0),
     (
         "pretraining-step",
-        "라이브러리보다 몇 배 빠른가",
+        "`BertForPreTraining`보다 몇 배 빠른가",
         shorter(LIBRARY_HEAD, "ms_per_step"),
         "≥",
         2.3,
     ),
     (
         "pretraining-step",
-        "라이브러리의 메모리에 견주면",
+        "최대 메모리: `BertForPreTraining`의 몇 배인가",
         ahead(LIBRARY_HEAD, "peak_mb"),
         "≤",
         0.65,
     ),
-    ("overhead", "우리 트레이너의 스텝 (ms)", of("ours", "ms_per_step"), "≤", 0.8),
-    ("overhead", "맨 반복의 몇 배인가", ahead("bare loop", "ms_per_step"), "≤", 4),
+    ("overhead", "한 스텝 (ms)", of("ours", "ms_per_step"), "≤", 0.8),
+    ("overhead", "한 스텝: PyTorch 학습 반복의 몇 배인가", ahead("bare loop", "ms_per_step"), "≤", 4),
     ("start-up", "`import nlpbook_nbs` (초)", of("ours: import nlpbook_nbs", "seconds"), "≤", 0.3),
     ("start-up", "`nlpbook --help` (초)", of("ours: nlpbook --help", "seconds"), "≤", 0.3),
     ("inference", "한 문장: `pipeline`보다 몇 배 빠른가", shorter("pipeline", "ms_per_sentence"), "≥", 1),
@@ -224,7 +224,7 @@ def markdown(record):
     lines = [
         f"`{record['command']}`, {record['date']}, {record['minutes']:.0f}분. {machine}, Python {record['python']}, {libraries}.",
         "",
-        f"방법마다 {record['rounds']}번씩 차례를 번갈아 새 프로세스에서 잰 중앙값이고, 괄호 안은 가장 작은 값과 가장 큰 값입니다.",
+        f"방법마다 새 프로세스에서, 차례를 번갈아 가며 {record['rounds']}번씩 잰 값의 중앙값입니다. 괄호 안은 가장 작은 값과 가장 큰 값입니다.",
         "",
     ]
     for section, rows in record["results"].items():
@@ -242,9 +242,9 @@ def markdown(record):
             title = f"**{NAMES[name]}**" if name.startswith("ours") else NAMES[name]
             lines.append(f"| {title} | " + " | ".join(cells) + " |")
         lines.append("")
-    lines += ["### 목표", "", "| 묶음 | 무엇 | 목표 | 잰 값 | |", "|---|------|---|---|--|"]
+    lines += ["### 목표", "", "| 묶음 | 잰 것 | 목표 | 잰 값 | 결과 |", "|---|------|---|---|--|"]
     for section, what, limit, found, met in targets(record["results"]):
-        lines.append(f"| {section} | {what} | {limit} | {shown(found)} | {'이룸' if met else '못 이룸'} |")
+        lines.append(f"| {section} | {what} | {limit} | {shown(found)} | {'달성' if met else '미달'} |")
     return "\n".join(lines) + "\n"
 
 

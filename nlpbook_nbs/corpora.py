@@ -380,7 +380,7 @@ def _download_unlisted(corpus_name, root_dir, folder, force_download):
             Korpora.fetch(corpus_name, root_dir=str(aside.parent), force_download=force_download)
         except tarfile.FilterError as error:
             raise NlpbookError(
-                f"{corpus_name}: 압축 파일 안에 폴더 밖을 가리키는 {error.tarinfo.name!r}이(가) 있어 풀지 않았습니다. 믿을 수 있는 곳에서 다시 받으세요."
+                f"{corpus_name}: 압축 파일 안에 폴더 밖을 가리키는 경로({error.tarinfo.name!r})가 있어 풀지 않았습니다. 믿을 수 있는 곳에서 다시 받으세요."
             ) from None
         except Exception as error:  # Korpora는 오류 종류를 정해 두지 않았습니다.
             raise NlpbookError(
@@ -412,7 +412,7 @@ def _safe_archives(corpus_name):
     """이 안에서 푸는 tar 파일은 풀 폴더 밖에 쓰지 못합니다 (PEP 706). zip은 파이썬이 늘 막아 줍니다."""
     if not hasattr(tarfile, "data_filter"):
         raise NlpbookError(
-            f"{corpus_name}: 이 파이썬({sys.version.split()[0]})은 압축 파일이 폴더 밖에 쓰는 것을 막지 못합니다. 파이썬 3.10.12나 3.11.4 이상에서 받으세요."
+            f"{corpus_name}: 이 파이썬({sys.version.split()[0]})은 압축을 풀 때 폴더 밖에 파일이 생기는 것을 막지 못합니다. 파이썬 3.10.12나 3.11.4 이상에서 받으세요."
         )
     before = vars(tarfile.TarFile)["extraction_filter"]
     tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)

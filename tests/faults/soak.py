@@ -27,9 +27,9 @@ def markdown(passed, failed):
     """시험이 몇 개 통과했는지와 무엇을 몇 번 했는지의 표."""
     minutes = (time.monotonic() - BEGAN) / 60
     outcome = (
-        f"시험 {passed}개가 모두 통과했습니다"
+        f"시험 {passed}개를 모두 통과했습니다"
         if not failed
-        else f"시험 {passed}개가 통과하고 {failed}개가 실패했습니다"
+        else f"시험 {passed}개를 통과하고 {failed}개에서 실패했습니다"
     )
     rows = "".join(f"| {what} | {number:,} |\n" for what, number in sorted(TALLY.items()))
     return (

@@ -46,7 +46,7 @@ def test_damaged_cache_is_never_believed(train_args, mini_tokenizer, tmp_path):
         found = load()
         assert found.keys() == expected.keys()
         assert all((found[name] == expected[name]).all() for name in expected)
-        count("캐시를 망가뜨림")
+        count("캐시를 망가뜨려도 같은 특징을 얻음")
 
 
 def same(a, b):
@@ -74,7 +74,7 @@ def test_damaged_checkpoint_is_refused_or_equal(trained, tmp_path):
         damage(path, rng)
         try:
             assert same(load_checkpoint(path), expected)
-            count("망가진 체크포인트의 내용은 그대로였음")
+            count("망가뜨린 체크포인트에서 같은 내용을 읽음")
         except NlpbookError as error:
             assert "last.ckpt" in str(error) and "\n" not in str(error)
             count("망가진 체크포인트를 거절함")

@@ -125,9 +125,9 @@ def test_reader_gives_a_result_or_one_sentence_that_names_the_file(tmp_path, nam
         try:
             for text in texts_in(read(path)):
                 text.encode("utf-8")
-            count("아무렇게나 고친 말뭉치를 읽음")
+            count("아무렇게나 고친 파일을 읽음")
         except NlpbookError as error:
             assert file in str(error) and "\n" not in str(error), str(error)
-            count("아무렇게나 고친 말뭉치를 한 문장으로 거절함")
+            count("아무렇게나 고친 파일을 한 문장으로 거절함")
 
     check()

@@ -16,18 +16,18 @@ from nlpbook_nbs.corpora import NlpbookError, fetch_file
 BODY = bytes(range(256)) * 400
 OTHER = BODY[::-1]
 BLOB = hashlib.sha1(b"blob %d\0" % len(BODY) + BODY).hexdigest()
-ACTIONS = (
-    "good",
-    "cut",
-    "stall",
-    "html",
-    "redirect",
-    "changed",
-    "busy",
-    "no_range",
-    "wrong_range",
-    "nothing",
-)
+ACTIONS = {
+    "good": "제대로 보냄",
+    "cut": "보내다가 끊음",
+    "stall": "보내다가 멈춤",
+    "html": "로그인 페이지를 보냄",
+    "redirect": "같은 주소로 되돌려 보냄",
+    "changed": "내용이 바뀐 파일을 보냄",
+    "busy": "바쁘다고 답함 (503)",
+    "no_range": "이어받기를 무시하고 처음부터 보냄",
+    "wrong_range": "이어받을 자리를 틀리게 알림",
+    "nothing": "빈 응답을 보냄",
+}
 
 
 class Moody(BaseHTTPRequestHandler):
@@ -37,7 +37,7 @@ class Moody(BaseHTTPRequestHandler):
     def do_GET(self):
         plan, rng = self.server.plan, self.server.rng
         action = plan.pop(0) if plan else "good"
-        count(f"서버의 장난: {action}")
+        count(f"서버가 한 일: {ACTIONS[action]}")
         start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").rstrip("-"))
         with contextlib.suppress(OSError):
             if action == "redirect":
@@ -95,7 +95,7 @@ def test_moody_server_gives_the_whole_file_or_one_sentence(server, tmp_path):
     rng = random.Random(8)
     for number in range(rounds(40, 1500)):
         url, path = f"http://127.0.0.1:{server.server_port}/file", tmp_path / str(number) / "file"
-        server.plan[:] = [rng.choice(ACTIONS) for _ in range(rng.randint(1, 6))]
+        server.plan[:] = [rng.choice(list(ACTIONS)) for _ in range(rng.randint(1, 6))]
         plan = list(server.plan)
         try:
             fetch_file(url, path, BLOB, attempts=4, wait=0.001)
@@ -103,7 +103,7 @@ def test_moody_server_gives_the_whole_file_or_one_sentence(server, tmp_path):
         except NlpbookError as error:
             assert str(error).startswith(url) and "\n" not in str(error), (plan, error)
             assert not path.exists()
-            count("장난하는 서버를 한 문장으로 알림")
+            count("장난하는 서버에서 받지 못한 것을 한 문장으로 알림")
             server.plan.clear()
             try:
                 fetch_file(url, path, BLOB, attempts=4, wait=0.001)

@@ -43,7 +43,7 @@ def test_cache_is_known_by_its_content_and_not_by_the_clock(tmp_path, when):
         os.utime(path, (when, when))
     found = cached_columns(tmp_path / "cache", lambda: pytest.fail("다시 만들었습니다"))
     assert found["x"].tolist() == [0, 1, 2]
-    count("캐시의 시각을 바꿈")
+    count("캐시 파일의 시각을 바꾸어도 그대로 씀")
 
 
 def test_clock_going_backwards_changes_no_training(train_args, mini_tokenizer, monkeypatch):

@@ -40,4 +40,4 @@ def test_concurrent_predictions_equal_those_one_by_one(small_training, task):
         with ThreadPoolExecutor(16) as pool:
             found = list(pool.map(lambda each: predict([each])[0], inputs * times))
         assert found == expected * times
-        count("한꺼번에 물은 예측", len(found))
+        count("여러 스레드가 한꺼번에 물어도 하나씩 물은 것과 같게 답함", len(found))
