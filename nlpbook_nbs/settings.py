@@ -528,5 +528,7 @@ def read_json_arguments(cls, path):
         raise NlpbookError(f"{path}: 설정으로 읽을 수 없는 JSON입니다. 값을 확인하세요.") from None
     _require(isinstance(values, dict), f'{path}: 설정은 {{"이름": 값}} 꼴의 JSON이어야 합니다.')
     unknown = sorted(set(values) - {item.name for item in fields(cls)})
-    _require(not unknown, f"{path}: 모르는 설정 {', '.join(unknown)}이(가) 있습니다. 이름을 확인하세요.")
+    _require(
+        not unknown, f"{path}: 모르는 설정 {', '.join(map(repr, unknown))}이(가) 있습니다. 이름을 확인하세요."
+    )
     return values

@@ -267,7 +267,7 @@ def test_max_seq_length_over_the_positions_of_a_loaded_model_is_refused(train_ar
     ("text", "words"),
     [
         ('{"epochs": 1,}', ["args.json:1", "JSON"]),
-        ('{"epoch": 1}', ["모르는 설정 epoch"]),
+        ('{"epoch": 1}', ["모르는 설정 'epoch'"]),
         ("[1]", ["JSON이어야"]),
         ('{"epochs": 0}', ["epochs=0"]),
     ],

@@ -118,6 +118,7 @@ def test_reader_gives_a_result_or_one_sentence_that_names_the_file(tmp_path, nam
     @example(b"[" * 100_000)
     @example(whole.encode().replace(b"1", b"1" * 5000))
     @example(whole.encode().replace("달".encode(), b"\\ud800"))
+    @example(whole.encode().replace(b'"', b'"\\n', 1))
     @example(whole.encode("utf-16"))
     @example(b"")
     def check(data):
