@@ -218,13 +218,19 @@ def shown(number):
     return f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
 
 
+def spread(measured):
+    """`중앙값 (가장 작은 값~가장 큰 값)`. 둘이 같게 보이면 중앙값만 적습니다."""
+    low, middle, high = (shown(measured[name]) for name in ("low", "median", "high"))
+    return middle if low == high else f"{middle} ({low}~{high})"
+
+
 def markdown(record):
     machine = f"{record['cpu']} ({record['cores']}코어)" + (f", {record['gpu']}" if record["gpu"] else "")
     libraries = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     lines = [
         f"`{record['command']}`, {record['date']}, {record['minutes']:.0f}분. {machine}, Python {record['python']}, {libraries}.",
         "",
-        f"방법마다 새 프로세스에서, 차례를 번갈아 가며 {record['rounds']}번씩 잰 값의 중앙값입니다. 괄호 안은 가장 작은 값과 가장 큰 값입니다.",
+        f"방법마다 새 프로세스에서, 차례를 번갈아 가며 {record['rounds']}번씩 잰 값의 중앙값입니다. 괄호 안은 가장 작은 값과 가장 큰 값이고, 둘이 같으면 적지 않습니다.",
         "",
     ]
     for section, rows in record["results"].items():
@@ -233,12 +239,7 @@ def markdown(record):
         lines.append("| | " + " | ".join(UNITS[metric] for metric in metrics) + " |")
         lines.append("|------|" + "---|" * len(metrics))
         for name, row in rows.items():
-            cells = [
-                f"{shown(row[m]['median'])} ({shown(row[m]['low'])}~{shown(row[m]['high'])})"
-                if m in row
-                else ""
-                for m in metrics
-            ]
+            cells = [spread(row[metric]) if metric in row else "" for metric in metrics]
             title = f"**{NAMES[name]}**" if name.startswith("ours") else NAMES[name]
             lines.append(f"| {title} | " + " | ".join(cells) + " |")
         lines.append("")
