@@ -178,12 +178,12 @@ def build_ours(make):
 
 
 def classification_args(cls, **changes):
-    return cls(
-        pretrained_model_name="nlpbook-mini",
-        downstream_model_dir=str(WORK / "model"),
-        max_seq_length=128,
-        **changes,
-    )
+    values = {
+        "pretrained_model_name": "nlpbook-mini",
+        "downstream_model_dir": str(WORK / "model"),
+        "max_seq_length": 128,
+    }
+    return cls(**(values | changes))
 
 
 @contender("features-nsmc", "ours")
