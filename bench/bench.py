@@ -243,10 +243,20 @@ def markdown(record):
             title = f"**{NAMES[name]}**" if name.startswith("ours") else NAMES[name]
             lines.append(f"| {title} | " + " | ".join(cells) + " |")
         lines.append("")
-    lines += ["### 목표", "", "| 묶음 | 잰 것 | 목표 | 잰 값 | 결과 |", "|---|------|---|---|--|"]
-    for section, what, limit, found, met in targets(record["results"]):
-        lines.append(f"| {section} | {what} | {limit} | {shown(found)} | {'달성' if met else '미달'} |")
-    return "\n".join(lines) + "\n"
+    judged = [
+        f"| {section} | {what} | {limit} | {shown(found)} | {'달성' if met else '미달'} |"
+        for section, what, limit, found, met in targets(record["results"])
+    ]
+    if judged:
+        lines += [
+            "### 목표",
+            "",
+            "| 묶음 | 잰 것 | 목표 | 잰 값 | 결과 |",
+            "|---|------|---|---|--|",
+            *judged,
+            "",
+        ]
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def cpu_name():
@@ -270,11 +280,9 @@ def versions():
     return found
 
 
-def write(folder, record):
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(record, ensure_ascii=False, indent=1) + "\n"
-    (folder / "results.json").write_text(text, encoding="utf-8")
-    (folder / "RESULTS.md").write_text(markdown(record), encoding="utf-8")
+def write(path, record):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def main():
@@ -323,13 +331,16 @@ def main():
             continue
         record["results"][section] = found
         record["minutes"] = round((time.monotonic() - began) / 60, 1)
-        if folder is not None:  # 멈추어도 잰 데까지는 남습니다.
-            write(folder, record)
+        if folder is not None:
+            write(folder / "results.json.part", record)
     print(f"\n{markdown(record)}")
-    if folder is not None:
-        print(f"{folder}에 results.json과 RESULTS.md를 적었습니다.")
     if failed:
-        sys.exit(f"재지 못한 묶음: {', '.join(failed)}. 까닭은 위에 있습니다.")
+        kept = f" 잰 것은 {folder / 'results.json.part'}에 있습니다." if folder is not None else ""
+        sys.exit(f"재지 못한 묶음: {', '.join(failed)}. 까닭은 위에 있습니다.{kept}")
+    if folder is not None:
+        os.replace(folder / "results.json.part", folder / "results.json")
+        (folder / "RESULTS.md").write_text(markdown(record), encoding="utf-8")
+        print(f"{folder}에 results.json과 RESULTS.md를 적었습니다.")
 
 
 if __name__ == "__main__":

@@ -77,6 +77,16 @@ def test_part_of_it_runs_and_is_written_where_asked(tmp_path):
     assert (BENCH / "RESULTS.md").read_bytes() == before
 
 
+def test_what_was_measured_is_kept_if_the_rest_fails(tmp_path):
+    done = command(
+        "--only", "ceiling,overhead", "--rounds", 1, "--data", tmp_path, "--out", tmp_path / "found"
+    )
+    assert done.returncode == 1 and "재지 못한 묶음: overhead." in done.stderr.splitlines()[-1]
+    kept = json.loads((tmp_path / "found" / "results.json.part").read_text(encoding="utf-8"))
+    assert list(kept["results"]) == ["ceiling"]
+    assert not (tmp_path / "found" / "results.json").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
