@@ -492,12 +492,12 @@ def masking_library():
 STEPS_PADDED, REVIEWS = 12, 4800
 
 
-def small_bert(**changes):
+def small_bert():
     from transformers import BertConfig, BertForSequenceClassification
 
     from nlpbook_nbs.settings import resolve_model_name
 
-    config = BertConfig.from_pretrained(resolve_model_name("nlpbook-mini"), num_labels=2, **changes)
+    config = BertConfig.from_pretrained(resolve_model_name("nlpbook-mini"), num_labels=2)
     return BertForSequenceClassification(config)
 
 
@@ -615,19 +615,22 @@ def library_trainer(strategy, bf16, count=REVIEWS, model=None, batch_size=32, ro
     return trainer, timer
 
 
+def library_speed(*words, **options):
+    _, timer = library_trainer(*words, **options)
+    return {"samples_per_second": timer.steps * 32 / timer.seconds}
+
+
 @contender("fine-tuning", "transformers.Trainer, dynamic, fp32")
 def trainer_dynamic():
-    _, timer = library_trainer("random", False, 32 * 40)
-    return {"samples_per_second": timer.steps * 32 / timer.seconds}
+    return library_speed("random", False, 32 * 40)
 
 
 @contender("fine-tuning", "transformers.Trainer, length groups, bf16")
 def trainer_grouped():
-    _, timer = library_trainer("group_by_length", True)
-    return {"samples_per_second": timer.steps * 32 / timer.seconds}
+    return library_speed("group_by_length", True)
 
 
-def our_training(count, corpus="nsmc", **changes):
+def our_training(count, **changes):
     import pytorch_lightning as pl
     from transformers import AutoModelForSequenceClassification
 
@@ -684,11 +687,15 @@ def our_training(count, corpus="nsmc", **changes):
     return args, task, trainer, timer, make_loader(data, args, True), make_loader(test_data, args, False)
 
 
-@contender("fine-tuning", "ours")
-def training_ours():
-    _, task, trainer, timer, train, _ = our_training(REVIEWS)
+def our_speed(count, **changes):
+    _, task, trainer, timer, train, _ = our_training(count, **changes)
     trainer.fit(task, train)
     return {"samples_per_second": timer.seen / timer.seconds}
+
+
+@contender("fine-tuning", "ours")
+def training_ours():
+    return our_speed(REVIEWS)
 
 
 @contender("fine-tuning", "ours, 2 processes")
@@ -738,18 +745,12 @@ def gpu_loop_grouped():
 @contender("gpu-fine-tuning", "transformers.Trainer, length groups, bf16")
 def gpu_trainer_grouped():
     rows = ready_rows(GPU_REVIEWS, kcbert())
-    _, timer = library_trainer("group_by_length", True, model=big_bert(), rows=rows, use_cpu=False)
-    return {"samples_per_second": timer.steps * 32 / timer.seconds}
+    return library_speed("group_by_length", True, model=big_bert(), rows=rows, use_cpu=False)
 
 
 @contender("gpu-fine-tuning", "ours")
 def gpu_training_ours():
-    name = str(DATA / "kcbert-base")
-    _, task, trainer, timer, train, _ = our_training(
-        GPU_REVIEWS, pretrained_model_name=name, accelerator="gpu"
-    )
-    trainer.fit(task, train)
-    return {"samples_per_second": timer.seen / timer.seconds}
+    return our_speed(GPU_REVIEWS, pretrained_model_name=str(DATA / "kcbert-base"), accelerator="gpu")
 
 
 def accuracy_of(model, rows, size=64):
@@ -951,7 +952,7 @@ def inference():
     answer = pipeline("text-classification", model=folder, device=-1)
     ways = {
         "ours": load_classifier(ClassificationDeployArguments(downstream_model_dir=folder)),
-        "pipeline": lambda texts: answer(texts),
+        "pipeline": answer,
     }
     texts = [text or "빈 글" for text in reviews(1000)[0]]
     taken = {name: [] for name in ways}
