@@ -21,7 +21,7 @@ notebook: $(INSTALLED)
 	$(BIN)/nlpbook notebook
 
 test: $(INSTALLED)
-	NLPBOOK_PROFILE=quick HF_HUB_OFFLINE=1 $(BIN)/nbdev_test --path nbs/foundation --n_workers 1
+	NLPBOOK_PROFILE=quick HF_HUB_OFFLINE=1 $(BIN)/nbdev_test --path nbs --file_re "^[a-z].*" --n_workers 1
 	NLPBOOK_PROFILE=quick HF_HUB_OFFLINE=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 colab: $(INSTALLED)

@@ -47,7 +47,7 @@ setuptools.setup(
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
     extras_require=EXTRAS,
-    packages=[PACKAGE, NOTEBOOKS],
+    packages=[PACKAGE, f"{PACKAGE}.core", NOTEBOOKS],
     package_dir={PACKAGE: PACKAGE, NOTEBOOKS: "nbs"},
     package_data={PACKAGE: ["data/**/*", "models/**/*", "fonts/*"], NOTEBOOKS: ["**/*.ipynb"]},
     entry_points={"console_scripts": cfg["console_scripts"].split()},

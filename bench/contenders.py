@@ -376,7 +376,7 @@ def pretraining_text(lines):
 
 @contender("nsp-data", "ours")
 def nsp_ours():
-    from nlpbook_nbs.pretrain import TextDatasetForNextSentencePrediction
+    from nlpbook_nbs.core.nsp import TextDatasetForNextSentencePrediction
 
     path = pretraining_text(200_000)
     return build_ours(
@@ -446,7 +446,7 @@ def nsp_ceiling():
 
 
 def masking_examples():
-    from nlpbook_nbs.pretrain import TextDatasetForNextSentencePrediction
+    from nlpbook_nbs.core.nsp import TextDatasetForNextSentencePrediction
 
     os.environ["NLPBOOK_CACHE"] = str(WORK / "cache")
     tokenizer = kcbert()
@@ -469,7 +469,7 @@ def batches_per_second(data, collate, batches, size=64):
 
 @contender("masking", "ours")
 def masking_ours():
-    from nlpbook_nbs.pretrain import MaskingCollator
+    from nlpbook_nbs.core.masking import MaskingCollator
 
     tokenizer, data = masking_examples()
     return batches_per_second(data, MaskingCollator(tokenizer), 250)
@@ -495,7 +495,7 @@ STEPS_PADDED, REVIEWS = 12, 4800
 def small_bert():
     from transformers import BertConfig, BertForSequenceClassification
 
-    from nlpbook_nbs.settings import resolve_model_name
+    from nlpbook_nbs.core.folders import resolve_model_name
 
     config = BertConfig.from_pretrained(resolve_model_name("nlpbook-mini"), num_labels=2)
     return BertForSequenceClassification(config)
@@ -504,7 +504,7 @@ def small_bert():
 def mini_tokenizer():
     from transformers import BertTokenizer
 
-    from nlpbook_nbs.settings import resolve_model_name
+    from nlpbook_nbs.core.folders import resolve_model_name
 
     return BertTokenizer.from_pretrained(resolve_model_name("nlpbook-mini"))
 
@@ -640,8 +640,9 @@ def our_training(count, **changes):
         ClassificationTrainArguments,
         NsmcCorpus,
     )
-    from nlpbook_nbs.settings import set_seed
-    from nlpbook_nbs.training import get_trainer, load_model, load_tokenizer, make_loader
+    from nlpbook_nbs.core.models import load_model, load_tokenizer
+    from nlpbook_nbs.core.settings import set_seed
+    from nlpbook_nbs.core.training import get_trainer, make_loader
 
     os.environ["NLPBOOK_CACHE"] = str(WORK / "cache")
     folder = WORK / "corpora" / "nsmc"
@@ -854,7 +855,7 @@ def pretraining_steps(loss_of, device="cpu", steps=12):
 def our_pretraining_loss(model, batch):
     from torch.nn.functional import cross_entropy
 
-    from nlpbook_nbs.pretrain import pretraining_losses
+    from nlpbook_nbs.core.pretraining import pretraining_losses
 
     loss, count, _, next_scores = pretraining_losses(model, batch)
     return loss / count + cross_entropy(next_scores, batch["next_sentence_label"])

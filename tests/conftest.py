@@ -65,7 +65,7 @@ def own_cache(tmp_path, monkeypatch):
 @pytest.fixture
 def messages(caplog, monkeypatch):
     """`nlpbook` 로거가 남긴 문장의 목록."""
-    monkeypatch.setattr("nlpbook_nbs.settings.logger.propagate", True)
+    monkeypatch.setattr("nlpbook_nbs.core.settings.logger.propagate", True)
     caplog.set_level("INFO", logger="nlpbook")
     return lambda: [record.getMessage() for record in caplog.records]
 
@@ -90,7 +90,7 @@ def kcbert(real_data):
 def mini_tokenizer():
     from transformers import BertTokenizer
 
-    from nlpbook_nbs.settings import resolve_model_name
+    from nlpbook_nbs.core.folders import resolve_model_name
 
     return BertTokenizer.from_pretrained(resolve_model_name("nlpbook-mini"))
 
@@ -109,7 +109,7 @@ def tiny_model(tmp_path, mini_tokenizer):
 @pytest.fixture
 def small_training(tmp_path, tiny_model):
     """예시 말뭉치로 몇 초 만에 끝나는 학습의 설정값. 과제와 말뭉치는 따로 정합니다."""
-    from nlpbook_nbs.corpora import sample_root
+    from nlpbook_nbs.core.corpora import sample_root
 
     return {
         "pretrained_model_name": str(tiny_model),

@@ -19,9 +19,11 @@ from nlpbook_nbs.classification import (
     load_classifier,
     train_classifier,
 )
-from nlpbook_nbs.corpora import read_tsv
-from nlpbook_nbs.settings import NlpbookError, TrainArguments, load_arguments
-from nlpbook_nbs.training import get_trainer, load_model, load_tokenizer, make_loader
+from nlpbook_nbs.core.arguments import TrainArguments, load_arguments
+from nlpbook_nbs.core.files import read_tsv
+from nlpbook_nbs.core.models import load_model, load_tokenizer
+from nlpbook_nbs.core.settings import NlpbookError
+from nlpbook_nbs.core.training import get_trainer, make_loader
 
 HEADER = "id\tdocument\tlabel\n"
 
@@ -436,7 +438,7 @@ def test_read_only_cache_folder_is_warned_about_and_training_data_still_comes():
 AS_NOBODY = """
 import os
 import numpy as np
-from nlpbook_nbs.features import cached_columns
+from nlpbook_nbs.core.columns import cached_columns
 os.setuid(65534)
 print(cached_columns({cache!r}, lambda: {{"a": np.arange(3)}})["a"].tolist())
 """

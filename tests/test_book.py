@@ -1,11 +1,11 @@
-"""책의 셀을 차례로, 불러오는 패키지의 이름만 바꾸어 실행해 봅니다: 2장, 3장, 4장."""
+"""책의 셀을 차례로, 불러오는 패키지의 이름만 바꾸어 실행해 봅니다: 2장, 3장, 5장."""
 
 import numpy as np
 import pytest
 import torch
 
 from nlpbook_nbs.classification import load_classifier
-from nlpbook_nbs.corpora import sample_root
+from nlpbook_nbs.core.corpora import sample_root
 
 SETUP = """
 import torch

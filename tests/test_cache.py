@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 
-from nlpbook_nbs import features
 from nlpbook_nbs.classification import ClassificationDataset, ClassificationExample, NsmcCorpus
-from nlpbook_nbs.features import cached_columns
+from nlpbook_nbs.core import columns, encoding
+from nlpbook_nbs.core.columns import cached_columns
 
 
 @pytest.fixture
 def builds(monkeypatch):
     """글을 토큰으로 바꾼 횟수."""
     count = []
-    original = features.TextEncoder.__call__
+    original = encoding.TextEncoder.__call__
     monkeypatch.setattr(
-        features.TextEncoder, "__call__", lambda self, *a, **k: count.append(1) or original(self, *a, **k)
+        encoding.TextEncoder, "__call__", lambda self, *a, **k: count.append(1) or original(self, *a, **k)
     )
     return count
 
@@ -54,7 +54,7 @@ def test_changed_corpus_file_is_noticed(train_args, mini_tokenizer, reviews, bui
 def test_changed_vocabulary_length_and_normalizer_are_noticed(train_args, reviews, builds):
     from transformers import BertTokenizer
 
-    from nlpbook_nbs.settings import resolve_model_name
+    from nlpbook_nbs.core.folders import resolve_model_name
 
     tokenizer = BertTokenizer.from_pretrained(resolve_model_name("nlpbook-mini"))
     load(train_args, tokenizer, reviews)
@@ -134,7 +134,7 @@ def test_full_disk_while_writing_the_cache_leaves_nothing_and_goes_on(tmp_path, 
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(features.np, "save", full)
+    monkeypatch.setattr(columns.np, "save", full)
     assert cached_columns(tmp_path / "a", lambda: {"x": np.arange(3)})["x"].tolist() == [0, 1, 2]
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [] and any(
         "디스크가 가득" in text for text in messages()
@@ -142,7 +142,7 @@ def test_full_disk_while_writing_the_cache_leaves_nothing_and_goes_on(tmp_path, 
 
 
 def test_error_while_building_is_not_swallowed(tmp_path):
-    from nlpbook_nbs.settings import NlpbookError
+    from nlpbook_nbs.core.settings import NlpbookError
 
     def build():
         raise NlpbookError("말뭉치가 이상합니다.")

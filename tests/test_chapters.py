@@ -39,7 +39,7 @@ for cell in book.cells:
     for output in cell.get("outputs", []):
         print(output.get("text", ""))
 """
-CHAPTERS = sorted(path.name for path in (ROOT / "nbs" / "chapters").glob("*.ipynb"))
+CHAPTERS = sorted(path.name for path in (ROOT / "nbs").glob("[0-9][0-9]_*.ipynb"))
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_wheel_holds_the_data_the_model_the_font_and_the_chapters(wheel):
         "models/nlpbook-mini/config.json",
         "fonts/NanumSquareR.ttf",
         "fonts/OFL.txt",
-        "notebooks/chapters/1_pipeline.ipynb",
+        "notebooks/01_pipeline.ipynb",
     ):
         assert f"nlpbook_nbs/{name}" in names, name
     assert any(name.endswith("licenses/LICENSE") for name in names)
@@ -125,7 +125,7 @@ def learner(wheel, tmp_path_factory):
             check=False,
         )
 
-    return run, site / "nlpbook_nbs" / "notebooks" / "chapters"
+    return run, site / "nlpbook_nbs" / "notebooks"
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def test_models_and_progress_go_to_drive_where_it_is_chosen(learner, content):
 
 def test_first_cell_installs_the_package_where_it_is_missing_and_leaves_torch_alone(wheel, tmp_path):
     python, site = new_environment(tmp_path / "colab")
-    book = nbformat.read(ROOT / "nbs" / "chapters" / CHAPTERS[0], 4)
+    book = nbformat.read(ROOT / "nbs" / CHAPTERS[0], 4)
     cell = next(cell for cell in book.cells if "%pip install" in cell.source)
     source, count = re.subn(r"(%pip install -q )\S+", rf"\g<1>--no-index {wheel}", cell.source)
     assert count == 1
@@ -240,7 +240,7 @@ def test_first_cell_is_the_same_in_every_chapter():
     cells = {
         next(
             cell.source
-            for cell in nbformat.read(ROOT / "nbs" / "chapters" / name, 4).cells
+            for cell in nbformat.read(ROOT / "nbs" / name, 4).cells
             if "%pip" in cell.source
         )
         for name in CHAPTERS

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from nlpbook_nbs.cli import TASKS, copy_notebooks, load_recipe, main, parse_train_arguments
-from nlpbook_nbs.corpora import sample_root
-from nlpbook_nbs.exercises import notebooks_dir
-from nlpbook_nbs.settings import NlpbookError, default_corpus_root
+from nlpbook_nbs.cli import copy_notebooks, main, parse_train_arguments
+from nlpbook_nbs.core.corpora import sample_root
+from nlpbook_nbs.core.exercises import notebooks_dir
+from nlpbook_nbs.core.recipes import TASKS, load_recipe
+from nlpbook_nbs.core.settings import NlpbookError, default_corpus_root
 
 NLPBOOK = Path(sys.executable).with_name("nlpbook")
 
@@ -206,7 +207,7 @@ def test_folder_of_the_corpus_given_as_its_root_is_explained(tmp_path):
 def test_notebooks_are_copied_and_never_overwritten(tmp_path, capsys):
     assert main(["notebook", str(tmp_path / "books"), "--no_open"]) == 0
     names = sorted(path.name for path in (tmp_path / "books").iterdir())
-    assert names == sorted(path.name for path in (notebooks_dir() / "chapters").glob("*.ipynb")) and names
+    assert names == sorted(path.name for path in notebooks_dir().glob("[0-9][0-9]_*.ipynb")) and names
     (tmp_path / "books" / names[0]).write_text("내가 고친 노트북", encoding="utf-8")
     assert copy_notebooks(tmp_path / "books") == []
     assert (tmp_path / "books" / names[0]).read_text(encoding="utf-8") == "내가 고친 노트북"

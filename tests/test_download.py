@@ -8,8 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from nlpbook_nbs import corpora
-from nlpbook_nbs.corpora import CorpusFile, CorpusInfo, NlpbookError, download, fetch_file, git_blob_id
+from nlpbook_nbs.core import corpora, files
+from nlpbook_nbs.core.corpora import CorpusFile, CorpusInfo, download
+from nlpbook_nbs.core.files import fetch_file, git_blob_id
+from nlpbook_nbs.core.settings import NlpbookError
 
 BODY = bytes(range(256)) * 2000  # 512,000바이트
 BLOB = hashlib.sha1(b"blob %d\0" % len(BODY) + BODY).hexdigest()
@@ -162,7 +164,7 @@ def test_full_disk_is_one_sentence_and_leaves_nothing(server, tmp_path, monkeypa
     class Full:
         free = 1000
 
-    monkeypatch.setattr(corpora.shutil, "disk_usage", lambda path: Full)
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda path: Full)
     with pytest.raises(NlpbookError, match="디스크가 가득"):
         fetch(server, "ok", tmp_path / "file")
     assert list(tmp_path.glob("file*")) == []
@@ -172,7 +174,7 @@ def test_disk_that_fills_up_while_writing_leaves_nothing(server, tmp_path, monke
     def full(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(corpora, "git_blob_id", full)
+    monkeypatch.setattr(files, "git_blob_id", full)
     with pytest.raises(NlpbookError, match="디스크가 가득"):
         fetch(server, "ok", tmp_path / "file")
     assert not (tmp_path / "file").exists()
@@ -182,7 +184,7 @@ def test_read_only_folder_is_one_sentence(server, tmp_path, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(corpora.Path, "mkdir", refuse)
+    monkeypatch.setattr(files.Path, "mkdir", refuse)
     with pytest.raises(NlpbookError, match="쓰기 권한이 없는 폴더"):
         fetch(server, "ok", tmp_path / "no" / "file")
 
@@ -245,7 +247,7 @@ def test_korpora_finds_the_files_where_we_put_them(tmp_path, monkeypatch):
 
     from Korpora import Korpora, korpus_nsmc
 
-    shutil.copytree(corpora.Path(corpora.sample_root(), "nsmc"), tmp_path / "nsmc")
+    shutil.copytree(files.Path(corpora.sample_root(), "nsmc"), tmp_path / "nsmc")
     monkeypatch.setattr(korpus_nsmc, "fetch", lambda url, path, *args: None)
     assert len(Korpora.load("nsmc", root_dir=str(tmp_path)).train.texts) == 792
 

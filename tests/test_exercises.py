@@ -6,8 +6,8 @@ import pytest
 
 import nlpbook_nbs as nlpbook
 from nlpbook_nbs.cli import main
-from nlpbook_nbs.exercises import chapters, progress_file, read_progress
-from nlpbook_nbs.settings import NlpbookError, home_dir
+from nlpbook_nbs.core.exercises import chapters, progress_file, read_progress
+from nlpbook_nbs.core.settings import NlpbookError, home_dir
 
 
 @nlpbook.exercise(3, 2)
@@ -86,7 +86,7 @@ def test_grading_goes_on_where_nothing_can_be_written(capsys):
 def test_progress_lives_in_drive_on_colab_only_where_drive_is_mounted(monkeypatch, tmp_path):
     monkeypatch.delenv("NLPBOOK_HOME")
     monkeypatch.setenv("COLAB_RELEASE_TAG", "imitation")
-    monkeypatch.setattr("nlpbook_nbs.settings.DRIVE", tmp_path / "drive")
+    monkeypatch.setattr("nlpbook_nbs.core.settings.DRIVE", tmp_path / "drive")
     assert home_dir() != tmp_path / "drive" / "nlpbook"
     (tmp_path / "drive").mkdir()
     assert home_dir() == tmp_path / "drive" / "nlpbook"

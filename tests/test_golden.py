@@ -9,7 +9,7 @@ from nlpbook_nbs.classification import (
     ClassificationTrainArguments,
     NsmcCorpus,
 )
-from nlpbook_nbs.features import data_collator
+from nlpbook_nbs.core.features import data_collator
 
 
 class OneReview(NsmcCorpus):

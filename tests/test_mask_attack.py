@@ -11,39 +11,35 @@ from conftest import SMALL_BERT, write
 
 from nlpbook_nbs import mask_attack
 from nlpbook_nbs.cli import main
-from nlpbook_nbs.corpora import sample_root
-from nlpbook_nbs.mask_attack import (
+from nlpbook_nbs.core import defences
+from nlpbook_nbs.core.canaries import (
     KINDS,
-    SECRET_RULES,
     Canary,
-    CanaryArguments,
-    CanaryExperiment,
-    MaskProbe,
     canary_report,
-    canary_table,
     chance_interval,
     check_canaries,
-    count_missed,
-    deduplicate,
     exposure,
-    fill,
-    graft_head,
-    load_probe,
     make_canaries,
     mean_with_interval,
     membership_scores,
     plant,
-    private_pretraining,
-    pseudo_log_likelihood,
-    read_documents,
     roc,
-    score_candidates,
-    scrub,
     secret_space,
     summarize,
     with_other_names,
 )
-from nlpbook_nbs.settings import NlpbookError
+from nlpbook_nbs.core.corpora import sample_root
+from nlpbook_nbs.core.defences import SECRET_RULES, count_missed, deduplicate, private_pretraining, scrub
+from nlpbook_nbs.core.probe import (
+    MaskProbe,
+    fill,
+    graft_head,
+    load_probe,
+    pseudo_log_likelihood,
+    score_candidates,
+)
+from nlpbook_nbs.core.settings import NlpbookError
+from nlpbook_nbs.mask_attack import CanaryArguments, CanaryExperiment, canary_table, read_documents
 
 TEXTS = ["이 영화 정말 재미있어요.", "배우들 연기가 좋았다", "돈이 아깝다..."]
 
@@ -413,13 +409,13 @@ def test_private_training_changes_only_the_layers_and_the_noise_follows_epsilon(
 def test_example_losses_are_those_of_each_example_alone(mini):
     from transformers import BertForPreTraining
 
-    from nlpbook_nbs.settings import resolve_model_name
+    from nlpbook_nbs.core.folders import resolve_model_name
 
     model = BertForPreTraining.from_pretrained(resolve_model_name("nlpbook-mini")).eval()
     encoded = mini.tokenizer(TEXTS, padding=True, return_tensors="pt")
     labels = torch.full_like(encoded["input_ids"], -100)
     labels[0, 1:3], labels[1, 2] = encoded["input_ids"][0, 1:3], encoded["input_ids"][1, 2]
-    found = mask_attack._example_losses(model, {**encoded, "labels": labels})
+    found = defences._example_losses(model, {**encoded, "labels": labels})
     for row in range(2):
         logits = model(**{k: v[[row]] for k, v in encoded.items()}).prediction_logits
         expected = torch.nn.functional.cross_entropy(logits[0], labels[row])

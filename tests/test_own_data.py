@@ -9,10 +9,11 @@ from test_bad_input import refused
 from transformers import AutoModelForSequenceClassification
 
 from nlpbook_nbs.classification import TsvCorpus, load_classifier, open_corpus, train_classifier
-from nlpbook_nbs.corpora import download, read_tsv, sample_root
+from nlpbook_nbs.core.arguments import DeployArguments
+from nlpbook_nbs.core.corpora import download, sample_root
+from nlpbook_nbs.core.files import read_tsv
+from nlpbook_nbs.core.models import load_model
 from nlpbook_nbs.paircls import PairTsvCorpus
-from nlpbook_nbs.settings import DeployArguments
-from nlpbook_nbs.training import load_model
 
 ROWS = ("빨리 왔어요\t배송\n", "색이 달라요\t품질\n", "바꿔 주세요\t교환\n")
 

@@ -9,7 +9,8 @@ import pytest
 from conftest import write
 
 from nlpbook_nbs.cli import main
-from nlpbook_nbs.corpora import sample_root
+from nlpbook_nbs.core.corpora import sample_root
+from nlpbook_nbs.core.settings import NlpbookError
 from nlpbook_nbs.paircls import (
     NLI_LABELS,
     HypothesisOnlyBaseline,
@@ -19,7 +20,6 @@ from nlpbook_nbs.paircls import (
     read_nli_json,
     word_overlap,
 )
-from nlpbook_nbs.settings import NlpbookError
 
 SAMPLE = Path(sample_root(), "klue-nli")
 

@@ -1,4 +1,4 @@
-"""5장: 토크나이저, MLM과 NSP 데이터, 빈칸, 사전학습."""
+"""10장: 토크나이저, MLM과 NSP 데이터, 빈칸, 사전학습."""
 
 import json
 import os
@@ -13,28 +13,20 @@ import pytest
 import torch
 from conftest import SMALL_BERT, write
 
-from nlpbook_nbs.corpora import sample_root
-from nlpbook_nbs.pretrain import (
-    SPECIAL_TOKENS,
-    ExampleSampler,
-    MaskingCollator,
+from nlpbook_nbs.core.corpora import sample_root
+from nlpbook_nbs.core.masking import MaskingCollator
+from nlpbook_nbs.core.nsp import TextDatasetForNextSentencePrediction
+from nlpbook_nbs.core.pretraining import (
     PretrainArguments,
-    TextDatasetForNextSentencePrediction,
-    TokenizedText,
-    TokenizerArguments,
     load_pretraining_model,
-    parameter_counts,
     pretrain_bert,
     pretraining_losses,
-    random_bits,
-    read_sentences,
-    shuffled,
-    split_sentences,
-    train_tokenizer,
-    write_documents,
 )
-from nlpbook_nbs.settings import NlpbookError
-from nlpbook_nbs.training import load_checkpoint
+from nlpbook_nbs.core.resume import load_checkpoint
+from nlpbook_nbs.core.samplers import ExampleSampler, random_bits, shuffled
+from nlpbook_nbs.core.settings import NlpbookError
+from nlpbook_nbs.core.text import TokenizedText, read_sentences, split_sentences, write_documents
+from nlpbook_nbs.pretrain import SPECIAL_TOKENS, TokenizerArguments, parameter_counts, train_tokenizer
 
 TEXT = Path(sample_root(), "text")
 
@@ -339,7 +331,7 @@ def test_unwritable_cache_is_done_without(tmp_path, tokenizer, monkeypatch, mess
 
 MEMORY = """
 import resource, sys
-from nlpbook_nbs.pretrain import TextDatasetForNextSentencePrediction
+from nlpbook_nbs.core.nsp import TextDatasetForNextSentencePrediction
 from transformers import BertTokenizer
 tokenizer = BertTokenizer.from_pretrained(sys.argv[1])
 warm = TextDatasetForNextSentencePrediction(tokenizer, sys.argv[2], 64)
@@ -750,7 +742,7 @@ def test_embedded_model_is_small_and_loads_in_full_precision():
     from safetensors import safe_open
     from transformers import BertForMaskedLM, BertForSequenceClassification
 
-    from nlpbook_nbs.settings import resolve_model_name
+    from nlpbook_nbs.core.folders import resolve_model_name
 
     folder = Path(resolve_model_name("nlpbook-mini"))
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 12_000_000
@@ -763,7 +755,7 @@ def test_embedded_model_is_small_and_loads_in_full_precision():
 def test_embedded_model_knows_its_reviews():
     from transformers import pipeline
 
-    from nlpbook_nbs.settings import resolve_model_name
+    from nlpbook_nbs.core.folders import resolve_model_name
 
     fill = pipeline("fill-mask", model=resolve_model_name("nlpbook-mini"))
     tokens = [row["token_str"] for row in fill("배우들 [MASK]가 정말 좋았어요.", top_k=5)]

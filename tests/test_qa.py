@@ -1,4 +1,4 @@
-"""4장: 질의응답."""
+"""5장: 질의응답."""
 
 import json
 import random
@@ -13,25 +13,24 @@ import torch
 from conftest import write
 
 from nlpbook_nbs.cli import main
-from nlpbook_nbs.corpora import sample_root
+from nlpbook_nbs.core.corpora import sample_root
+from nlpbook_nbs.core.settings import NlpbookError
+from nlpbook_nbs.core.spans import AnswerBook, best_spans
+from nlpbook_nbs.core.squad import read_korquad
+from nlpbook_nbs.core.windows import WindowEncoder
 from nlpbook_nbs.qa import (
-    AnswerBook,
     KorQuADV1Corpus,
     QADataset,
     QADeployArguments,
     QATrainArguments,
     QuestionAnswerer,
-    WindowEncoder,
-    best_spans,
     exact_match,
     f1,
     highlight_answer,
     korquad_scores,
     load_answerer,
-    read_korquad,
     write_predictions,
 )
-from nlpbook_nbs.settings import NlpbookError
 
 SAMPLE = Path(sample_root(), "korquad-v1")
 

@@ -14,7 +14,7 @@ from conftest import tracked
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "nbs").rglob("*.ipynb"))
-CHAPTERS = sorted((ROOT / "nbs" / "chapters").glob("*.ipynb"))
+CHAPTERS = sorted((ROOT / "nbs").glob("[0-9][0-9]_*.ipynb"))
 
 
 def settings():
@@ -62,9 +62,9 @@ def test_links_are_put_right_when_the_repository_moves(copy):
     assert subprocess.run([*command, "--check"], capture_output=True, check=False).returncode == 1
     subprocess.run(command, capture_output=True, check=True)
     assert subprocess.run([*command, "--check"], capture_output=True, check=False).returncode == 0
-    assert "github/somebody/" in (copy / "nbs" / "chapters" / CHAPTERS[0].name).read_text(encoding="utf-8")
+    assert "github/somebody/" in (copy / "nbs" / CHAPTERS[0].name).read_text(encoding="utf-8")
     assert "somebody.github.io" in (copy / "_quarto.yml").read_text(encoding="utf-8")
-    assert "github.com/e9t/nsmc" in (copy / "nbs" / "foundation" / "2_corpora.ipynb").read_text(
+    assert "github.com/e9t/nsmc" in (copy / "nbs" / "core" / "corpora.ipynb").read_text(
         encoding="utf-8"
     )
 
@@ -195,7 +195,7 @@ def test_modules_import_downwards_only():
 
 def test_sample_corpus_is_balanced_original_and_in_the_official_format():
     from nlpbook_nbs.classification import NsmcCorpus
-    from nlpbook_nbs.corpora import sample_root
+    from nlpbook_nbs.core.corpora import sample_root
 
     seen = set()
     for mode, size in {"train": 792, "val": 200, "test": 200}.items():

@@ -7,8 +7,9 @@ import torch
 from test_bad_input import make_task, refused
 
 from nlpbook_nbs.classification import ClassificationDataset, NsmcCorpus
-from nlpbook_nbs.settings import set_seed
-from nlpbook_nbs.training import get_trainer, load_checkpoint, make_loader
+from nlpbook_nbs.core.resume import load_checkpoint
+from nlpbook_nbs.core.settings import set_seed
+from nlpbook_nbs.core.training import get_trainer, make_loader
 
 
 @pytest.fixture

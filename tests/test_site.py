@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 from check_site import pages, problems, settings  # noqa: E402
 
-CHAPTERS = sorted((ROOT / "nbs" / "chapters").glob("*.ipynb"))
+CHAPTERS = sorted((ROOT / "nbs").glob("[0-9][0-9]_*.ipynb"))
 NOTEBOOKS = sorted((ROOT / "nbs").rglob("*.ipynb"))
 
 
@@ -53,46 +53,46 @@ def test_site_has_no_broken_link_badge_or_sidebar():
 FIRST = CHAPTERS[0].name
 BREAKS = {
     "장에서 다른 장으로 가는 링크": (
-        f"nbs/chapters/{FIRST}",
-        "](2_classification.ipynb)",
+        f"nbs/{FIRST}",
+        "](02_classification.ipynb)",
         "](2_no.ipynb)",
         "가리키는 파일",
     ),
     "글에서 장으로 가는 링크": (
         "index.qmd",
-        "nbs/chapters/3_paircls.ipynb)",
-        "nbs/chapters/3.ipynb)",
+        "nbs/03_paircls.ipynb)",
+        "nbs/03.ipynb)",
         "가리키는 파일",
     ),
     "그림": ("index.qmd", "images/exposure.png", "images/none.png", "가리키는 파일"),
     "README의 그림": ("README.md", "images/exposure.png", "images/none.png", "가리키는 파일"),
-    "사이트의 페이지": (f"nbs/chapters/{FIRST}", "pages/glossary.html", "pages/no.html", "가리키는 파일"),
+    "사이트의 페이지": (f"nbs/{FIRST}", "pages/glossary.html", "pages/no.html", "가리키는 파일"),
     "끼워 넣는 파일": ("pages/results.qmd", "../bench/RESULTS.md", "../bench/NONE.md", "가리키는 파일"),
     "제목": ("index.qmd", "(pages/glossary.qmd)", "(pages/glossary.qmd#no-title)", "그런 제목"),
     "배지": (
-        f"nbs/chapters/{FIRST}",
-        f"blob/main/nbs/chapters/{FIRST}",
-        "blob/main/nbs/chapters/2_classification.ipynb",
+        f"nbs/{FIRST}",
+        f"blob/main/nbs/{FIRST}",
+        "blob/main/nbs/02_classification.ipynb",
         "배지",
     ),
     "내려받기": (
-        f"nbs/chapters/{FIRST}",
-        f'/nbs/chapters/{FIRST}\\" download',
+        f"nbs/{FIRST}",
+        f'/nbs/{FIRST}\\" download',
         '/nbs/x.ipynb\\" download',
         "내려받는",
     ),
     "사이드바에서 빠진 장": (
         "_quarto.yml",
-        "          - nbs/chapters/4_qa.ipynb\n",
+        "          - nbs/05_qa.ipynb\n",
         "",
         "사이드바에 없습니다",
     ),
-    "사이드바의 없는 장": ("_quarto.yml", "nbs/chapters/4_qa.ipynb", "nbs/chapters/4_no.ipynb", "없습니다"),
-    "장의 차례": ("_quarto.yml", "          - nbs/chapters/1_pipeline.ipynb\n", "", "사이드바에 없습니다"),
+    "사이드바의 없는 장": ("_quarto.yml", "nbs/05_qa.ipynb", "nbs/05_no.ipynb", "없습니다"),
+    "장의 차례": ("_quarto.yml", "          - nbs/01_pipeline.ipynb\n", "", "사이드바에 없습니다"),
     "README의 표": (
         "README.en.md",
-        "(nbs/chapters/6_mask_attack.ipynb)",
-        "(nbs/chapters/5_pretrain.ipynb)",
+        "(nbs/11_mask_attack.ipynb)",
+        "(nbs/10_pretrain.ipynb)",
         "장의 표",
     ),
 }
@@ -107,7 +107,7 @@ def test_what_is_broken_on_purpose_is_found(copy, name):
 
 
 def test_new_chapter_that_is_listed_nowhere_is_found(copy):
-    shutil.copyfile(CHAPTERS[-1], copy / "nbs" / "chapters" / "7_new.ipynb")
+    shutil.copyfile(CHAPTERS[-1], copy / "nbs" / "99_new.ipynb")
     texts = [text for _, text in problems(copy)]
     for expected in (
         "7_new.ipynb: 사이드바에 없습니다",
@@ -162,7 +162,7 @@ def test_every_figure_has_a_label_of_its_own_and_a_caption(path):
 
 def glossary():
     rows = re.findall(
-        r"^\| (.+?) \| (.+?) \| (.+?) \| \[(\d)장\]\((.+?)\) \|$",
+        r"^\| (.+?) \| (.+?) \| (.+?) \| \[(\d+)장\]\((.+?)\) \|$",
         (ROOT / "pages" / "glossary.qmd").read_text(encoding="utf-8"),
         re.MULTILINE,
     )
@@ -368,7 +368,7 @@ def test_reader_finds_the_way_in_a_browser(browse):
     assert errors == []
 
 
-@pytest.mark.parametrize("name", ["index.html", *(f"nbs/chapters/{path.stem}.html" for path in CHAPTERS)])
+@pytest.mark.parametrize("name", ["index.html", *(f"nbs/{path.stem}.html" for path in CHAPTERS)])
 def test_page_fits_a_phone(browse, name):
     open_page, errors = browse
     page = open_page(name, width=390, height=844)

@@ -1,4 +1,4 @@
-"""예전 교재의 결함 5, 6, 7, 8, 9, 10을 3장과 4장의 과제에서도 확인합니다."""
+"""예전 교재의 결함 5, 6, 7, 8, 9, 10을 3장과 5장의 과제에서도 확인합니다."""
 
 import json
 from pathlib import Path
@@ -8,10 +8,13 @@ import pytest
 import torch
 from conftest import write
 
-from nlpbook_nbs import corpora
 from nlpbook_nbs.classification import ClassificationDataset, ClassificationTask, load_classifier
-from nlpbook_nbs.corpora import sample_root
-from nlpbook_nbs.features import data_collator
+from nlpbook_nbs.core import corpora
+from nlpbook_nbs.core.corpora import sample_root
+from nlpbook_nbs.core.features import data_collator
+from nlpbook_nbs.core.models import load_model
+from nlpbook_nbs.core.resume import load_checkpoint
+from nlpbook_nbs.core.training import get_trainer, make_loader
 from nlpbook_nbs.paircls import KlueNLICorpus, KorNLICorpus, PairDeployArguments, PairTrainArguments
 from nlpbook_nbs.qa import (
     KorQuADV1Corpus,
@@ -22,7 +25,6 @@ from nlpbook_nbs.qa import (
     korquad_scores,
     load_answerer,
 )
-from nlpbook_nbs.training import get_trainer, load_checkpoint, load_model, make_loader
 
 
 class Pairs:

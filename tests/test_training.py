@@ -11,7 +11,6 @@ from test_bad_input import make_task
 from torch import nn
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 
-from nlpbook_nbs import features
 from nlpbook_nbs.classification import (
     ClassificationDataset,
     ClassificationDeployArguments,
@@ -21,18 +20,16 @@ from nlpbook_nbs.classification import (
     TextClassifier,
     load_classifier,
 )
-from nlpbook_nbs.corpora import sample_root
-from nlpbook_nbs.features import FeatureDataset, LengthGroupedSampler, TextEncoder, data_collator
-from nlpbook_nbs.settings import set_seed
-from nlpbook_nbs.training import (
-    CheapDropout,
-    cheap_dropout,
-    cheap_random_numbers,
-    get_trainer,
-    load_checkpoint,
-    make_loader,
-    pick_precision,
-)
+from nlpbook_nbs.core import features
+from nlpbook_nbs.core.corpora import sample_root
+from nlpbook_nbs.core.cpu import CheapDropout, cheap_dropout, cheap_random_numbers
+from nlpbook_nbs.core.devices import pick_precision
+from nlpbook_nbs.core.encoding import TextEncoder
+from nlpbook_nbs.core.features import FeatureDataset, data_collator
+from nlpbook_nbs.core.resume import load_checkpoint
+from nlpbook_nbs.core.samplers import LengthGroupedSampler
+from nlpbook_nbs.core.settings import set_seed
+from nlpbook_nbs.core.training import get_trainer, make_loader
 
 
 @pytest.fixture
@@ -374,7 +371,7 @@ def test_processes_share_one_grouped_batch_evenly(monkeypatch):
     ],
 )
 def test_precision_follows_the_hardware(train_args, monkeypatch, changes, device, bf16, expected):
-    monkeypatch.setattr("nlpbook_nbs.training._cpu_has_bf16", lambda: bf16)
+    monkeypatch.setattr("nlpbook_nbs.core.devices._cpu_has_bf16", lambda: bf16)
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (8, 0) if bf16 else (7, 5))
     assert pick_precision(train_args(**changes), device) == expected
 

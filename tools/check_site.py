@@ -117,10 +117,10 @@ def sidebar_faults(root):
             yield path, f"{name}: 사이드바에 없습니다"
         if name not in rendered:
             yield path, f"{name}: render에 없습니다"
-    chapters = [name for name in listed if name.startswith("nbs/chapters/")]
+    chapters = [name for name in listed if re.match(r"nbs/\d\d_", name)]
     if chapters != sorted(chapters):
         yield path, "장이 차례대로 놓여 있지 않습니다"
-    for chapter in pages(root, ("nbs/chapters/*.ipynb",)):
+    for chapter in pages(root, ("nbs/[0-9][0-9]_*.ipynb",)):
         name = chapter.relative_to(root).as_posix()
         for page in ("README.md", "README.en.md", "index.qmd"):
             if f"({name})" not in (root / page).read_text(encoding="utf-8"):
@@ -130,7 +130,7 @@ def sidebar_faults(root):
 def badge_faults(root):
     """장마다 자기 자신을 여는 코랩 배지와 내려받기 링크가 맨 위에 있는지."""
     cfg = settings(root)
-    for path in pages(root, ("nbs/chapters/*.ipynb",)):
+    for path in pages(root, ("nbs/[0-9][0-9]_*.ipynb",)):
         name = path.relative_to(root).as_posix()
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         top = "".join(cells[1]["source"])

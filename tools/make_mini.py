@@ -1,6 +1,6 @@
 """패키지에 든 모델 nlpbook-mini를 처음부터 다시 만듭니다: `python tools/make_mini.py 글.txt 작업폴더`.
 
-5장의 명령(`nlpbook pretrain …`)을 차례로 부른 다음, 가중치를 16비트로 줄여 토크나이저, 학습 기록과 함께 패키지에 넣습니다.
+10장의 명령(`nlpbook pretrain …`)을 차례로 부른 다음, 가중치를 16비트로 줄여 토크나이저, 학습 기록과 함께 패키지에 넣습니다.
 중간에 끊겨도 같은 명령을 다시 부르면 이어서 합니다. `--pack_only`면 학습하지 않고 작업폴더에 있는 것을 넣기만 합니다.
 """
 
@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from nlpbook_nbs.settings import EMBEDDED_MODELS
-from nlpbook_nbs.training import load_checkpoint
+from nlpbook_nbs.core.folders import EMBEDDED_MODELS
+from nlpbook_nbs.core.resume import load_checkpoint
 
 NLPBOOK = str(Path(sys.executable).with_name("nlpbook"))
 COMMON = {

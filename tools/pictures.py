@@ -7,15 +7,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = {  # 파일 이름: (장, 그림의 label)
-    "confusion": ("2_classification", "fig-confusion"),
-    "fill-mask": ("5_pretrain", "fig-mini"),
-    "exposure": ("6_mask_attack", "fig-repeats"),
+    "confusion": ("02_classification", "fig-confusion"),
+    "fill-mask": ("10_pretrain", "fig-mini"),
+    "exposure": ("11_mask_attack", "fig-repeats"),
 }
 
 
 def picture(chapter, label):
     """`chapter`장에서 `#| label: <label>`인 셀이 그린 PNG의 바이트."""
-    path = ROOT / "nbs" / "chapters" / f"{chapter}.ipynb"
+    path = ROOT / "nbs" / f"{chapter}.ipynb"
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         if f"#| label: {label}\n" in cell["source"]:
             images = [

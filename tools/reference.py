@@ -18,12 +18,14 @@ from pathlib import Path
 
 import torch
 
-from nlpbook_nbs.cli import load_recipe
-from nlpbook_nbs.corpora import read_json, written_aside
+from nlpbook_nbs.core.files import read_json, written_aside
+from nlpbook_nbs.core.pretraining import PretrainArguments, pretrain_bert
+from nlpbook_nbs.core.recipes import load_recipe
+from nlpbook_nbs.core.settings import set_logger
+from nlpbook_nbs.core.squad import read_korquad
+from nlpbook_nbs.core.text import write_documents
 from nlpbook_nbs.paircls import HypothesisOnlyBaseline, open_corpus
-from nlpbook_nbs.pretrain import PretrainArguments, pretrain_bert, write_documents
-from nlpbook_nbs.qa import korquad_scores, read_korquad
-from nlpbook_nbs.settings import set_logger
+from nlpbook_nbs.qa import korquad_scores
 
 TEST_ARTICLES, SPLIT_SEED = 30, 7
 COMMON = {"lr_scheduler": "linear", "warmup_ratio": 0.1}

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from forked import in_child, wait
 
-from nlpbook_nbs.features import ColumnWriter, cached_columns, streamed_columns
+from nlpbook_nbs.core.columns import ColumnWriter, cached_columns, streamed_columns
 
 ROWS = np.arange(200_000)
 

@@ -19,16 +19,18 @@ from nlpbook_nbs.classification import (
     ClassificationTrainArguments,
     NsmcCorpus,
 )
-from nlpbook_nbs.corpora import sample_root
-from nlpbook_nbs.settings import set_logger, set_seed
-from nlpbook_nbs.training import get_trainer, load_checkpoint, load_model, load_tokenizer, make_loader
+from nlpbook_nbs.core.corpora import sample_root
+from nlpbook_nbs.core.models import load_model, load_tokenizer
+from nlpbook_nbs.core.resume import load_checkpoint
+from nlpbook_nbs.core.settings import set_logger, set_seed
+from nlpbook_nbs.core.training import get_trainer, make_loader
 
 
 def train(model_dir, options):
     from torch.utils.data import DataLoader, RandomSampler
     from transformers import AutoModelForSequenceClassification
 
-    from nlpbook_nbs.features import data_collator
+    from nlpbook_nbs.core.features import data_collator
 
     args = ClassificationTrainArguments(
         downstream_corpus_name="nsmc",

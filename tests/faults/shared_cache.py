@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from forked import in_child, wait
 
-from nlpbook_nbs.features import cached_columns
+from nlpbook_nbs.core.columns import cached_columns
 
 
 def use(folder):

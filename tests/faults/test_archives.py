@@ -10,8 +10,8 @@ from Korpora import utils
 from Korpora.loader import FETCH
 from soak import count
 
-from nlpbook_nbs.corpora import download
-from nlpbook_nbs.settings import NlpbookError
+from nlpbook_nbs.core.corpora import download
+from nlpbook_nbs.core.settings import NlpbookError
 
 OUTSIDE = ["../outside.txt", "../../outside.txt", "link/outside.txt"]
 ABSOLUTE = "/tmp/nlpbook-outside.txt"

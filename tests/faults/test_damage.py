@@ -11,8 +11,9 @@ import torch
 from soak import count, rounds
 
 from nlpbook_nbs.classification import ClassificationDataset, NsmcCorpus, load_classifier, train_classifier
-from nlpbook_nbs.settings import DeployArguments, NlpbookError
-from nlpbook_nbs.training import load_checkpoint
+from nlpbook_nbs.core.arguments import DeployArguments
+from nlpbook_nbs.core.resume import load_checkpoint
+from nlpbook_nbs.core.settings import NlpbookError
 
 
 def damage(path, rng):

@@ -39,7 +39,7 @@ def small_disk(tmp_path):
 CACHE = """
 import os, sys
 import numpy as np
-from nlpbook_nbs.features import cached_columns
+from nlpbook_nbs.core.columns import cached_columns
 disk = sys.argv[1]
 build = lambda: {"x": np.arange(200_000), "y": np.arange(200_000)}
 print(cached_columns(disk + "/cache", build)["x"].sum(), sorted(os.listdir(disk)))
@@ -58,9 +58,12 @@ import os, sys
 from pathlib import Path
 from transformers import AutoModelForSequenceClassification
 from nlpbook_nbs.classification import *
-from nlpbook_nbs.corpora import sample_root
-from nlpbook_nbs.settings import NlpbookError, resolve_model_name, set_seed
-from nlpbook_nbs.training import get_trainer, load_checkpoint, load_model, load_tokenizer, make_loader
+from nlpbook_nbs.core.corpora import sample_root
+from nlpbook_nbs.core.folders import resolve_model_name
+from nlpbook_nbs.core.settings import NlpbookError, set_seed
+from nlpbook_nbs.core.models import load_model, load_tokenizer
+from nlpbook_nbs.core.resume import load_checkpoint
+from nlpbook_nbs.core.training import get_trainer, make_loader
 disk = sys.argv[1]
 def train(resume):
     args = ClassificationTrainArguments(

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from soak import SOAK, count, rounds
 
 from nlpbook_nbs.classification import NsmcCorpus, TsvCorpus
-from nlpbook_nbs.corpora import read_json, read_tsv
+from nlpbook_nbs.core.arguments import TrainArguments, read_json_arguments
+from nlpbook_nbs.core.files import read_json, read_tsv
+from nlpbook_nbs.core.settings import NlpbookError
+from nlpbook_nbs.core.squad import read_korquad
+from nlpbook_nbs.core.text import read_sentences
 from nlpbook_nbs.paircls import KlueNLICorpus, KorNLICorpus, PairTsvCorpus
-from nlpbook_nbs.pretrain import read_sentences
-from nlpbook_nbs.qa import read_korquad
-from nlpbook_nbs.settings import NlpbookError, TrainArguments, read_json_arguments
 
 NLI = [{"guid": "1", "premise": "비가 온다.", "hypothesis": "날이 맑다.", "gold_label": "contradiction"}]
 QA = {

@@ -10,8 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from soak import count, rounds
 
-from nlpbook_nbs import corpora
-from nlpbook_nbs.corpora import NlpbookError, fetch_file
+from nlpbook_nbs.core import files
+from nlpbook_nbs.core.files import fetch_file
+from nlpbook_nbs.core.settings import NlpbookError
 
 BODY = bytes(range(256)) * 400
 OTHER = BODY[::-1]
@@ -81,7 +82,7 @@ class Moody(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr(corpora, "READ_TIMEOUT", 0.1)
+    monkeypatch.setattr(files, "READ_TIMEOUT", 0.1)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Moody)
     server.daemon_threads = True
     server.plan, server.rng = [], random.Random(9)

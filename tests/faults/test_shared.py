@@ -11,9 +11,10 @@ import pytest
 from soak import count, rounds
 
 from nlpbook_nbs.classification import ClassificationDataset, ClassificationTask, NsmcCorpus
-from nlpbook_nbs.features import cached_columns
-from nlpbook_nbs.settings import set_seed
-from nlpbook_nbs.training import get_trainer, load_model, make_loader
+from nlpbook_nbs.core.columns import cached_columns
+from nlpbook_nbs.core.models import load_model
+from nlpbook_nbs.core.settings import set_seed
+from nlpbook_nbs.core.training import get_trainer, make_loader
 
 
 def run(tmp_path, processes, runs, mode):

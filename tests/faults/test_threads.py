@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from soak import count, rounds
 
-from nlpbook_nbs.cli import load_recipe
-from nlpbook_nbs.corpora import sample_root
+from nlpbook_nbs.core.corpora import sample_root
+from nlpbook_nbs.core.recipes import load_recipe
 
 INPUTS = {
     "doc-cls": [
