@@ -18,7 +18,7 @@ _EXPORTS = {
     "core.training": ("get_trainer",),
 }
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}
-__all__ = sorted(_HOME)
+__all__ = list(_HOME)
 
 # %% ../nbs/init.ipynb #64ff72a3
 def __getattr__(name):
