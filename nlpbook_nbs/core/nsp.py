@@ -4,7 +4,7 @@
 __all__ = ['EXAMPLE_COLUMNS', 'sentence_pairs', 'gather_tokens', 'TextDatasetForNextSentencePrediction', 'ExampleRows']
 
 # %% ../../nbs/core/nsp.ipynb #d034cf20
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -245,7 +245,7 @@ class TextDatasetForNextSentencePrediction(Dataset):
             "next_sentence_label": torch.tensor(int(row[0, 4])),
         }
 
-    def __getitems__(self, indices) -> "ExampleRows":
+    def __getitems__(self, indices: Sequence[int]) -> "ExampleRows":
         return ExampleRows(self, np.asarray(indices))
 
     def table(self, rows: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
