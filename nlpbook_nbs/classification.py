@@ -14,7 +14,6 @@ from typing import ClassVar, Optional
 
 import numpy as np
 import torch
-from torchmetrics.classification import MulticlassAccuracy
 
 from .core.arguments import DeployArguments, TrainArguments
 from .core.corpora import download_downstream_dataset, sample_root
@@ -226,6 +225,8 @@ class ClassificationTask(Task):
     """문서 분류와 문장 쌍 분류. 지표는 평균 손실 `loss`와 정확도 `acc`(맞힌 수 / 전체 수)입니다."""
 
     def __init__(self, model, args):
+        from torchmetrics.classification import MulticlassAccuracy
+
         super().__init__(model, args)
         self.accuracy = MulticlassAccuracy(num_classes=model.config.num_labels, average="micro")
 
