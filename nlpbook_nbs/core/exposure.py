@@ -128,7 +128,7 @@ _PLOTS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "roc": _plot_roc,
 }
 
-# %% ../../nbs/core/exposure.ipynb #4b81dd8c
+# %% ../../nbs/core/exposure.ipynb #72605a1f
 def canary_plots(
     record: dict[str, Any],  # `results.json`의 내용
 ) -> "dict[str, Axes]":
@@ -150,4 +150,5 @@ def save_plot(
     with explain_os_errors(path):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     with written_aside(path) as aside:
-        axes.figure.savefig(aside, format=Path(path).suffix.lstrip(".") or "png", dpi=150)
+        figure: Any = axes.figure
+        figure.savefig(aside, format=Path(path).suffix.lstrip(".") or "png", dpi=150)

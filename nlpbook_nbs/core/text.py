@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from tqdm.auto import tqdm
 
-from .arguments import option
+from .arguments import check_options, option
 from .columns import ColumnWriter, digest_of, file_digest, streamed_columns
 from nlpbook_nbs.core.encoding import (
     check_tokenizer,
@@ -148,9 +148,10 @@ def read_documents(
 class TextArguments:
     """글을 읽는 명령의 설정."""
 
-    train_file: str = option("", "글 파일, 폴더, 또는 패턴. 한 줄에 한 문장, 빈 줄이 문서의 경계")
+    train_file: str = option("", "글 파일, 폴더, 또는 패턴. 한 줄에 한 문장, 빈 줄이 문서의 경계", path=True)
 
     def __post_init__(self) -> None:
+        check_options(self)
         text_files(self.train_file)
 
 # %% ../../nbs/core/text.ipynb #3263f2e5
