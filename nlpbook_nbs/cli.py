@@ -108,7 +108,13 @@ def choices_made(
 
 def _train(options: argparse.Namespace, rest: list[str]) -> None:
     recipe, prog = load_recipe(options.task), f"nlpbook train {options.task}"
+    _show_help(recipe.train_arguments, options.options, prog)
     _report(recipe.train, lambda profile: parse_train_arguments(recipe, options.options, prog, profile))
+
+
+def _show_help(cls: type, words: Sequence[str], prog: str) -> None:
+    if {"-h", "--help"} & set(words):
+        options_parser(cls, prog).parse_args(["--help"])
 
 
 def _report(run: Callable[[Any], dict], parse: Callable[[Profile], Any]) -> None:
@@ -134,6 +140,7 @@ def _run_command(options: argparse.Namespace, rest: list[str]) -> None:
             f"{options.name!r}: 모르는 명령입니다. nlpbook {options.command} 다음에 {', '.join(commands)} 가운데 하나를 적으세요."
         )
     command, prog = commands[options.name], f"nlpbook {options.command} {options.name}"
+    _show_help(command.arguments, options.options, prog)
     _report(command.run, lambda profile: parse_command_arguments(command, options.options, prog, profile))
 
 # %% ../nbs/cli.ipynb #ad047a81
@@ -171,12 +178,12 @@ def _deploy_arguments(task: str | None, words: Sequence[str]) -> type:
 
 # %% ../nbs/cli.ipynb #97373490
 def _predict(options: argparse.Namespace, rest: list[str]) -> None:
+    task, values, texts = read_predict_words(rest)
+    folder = values.pop("downstream_model_dir", None)
+    if not folder:
+        raise NlpbookError("모델을 적지 않았습니다. --model_dir에 학습한 모델의 폴더를 적으세요.")
     with contextlib.redirect_stdout(sys.stderr):
         set_logger()
-        task, values, texts = read_predict_words(rest)
-        folder = values.pop("downstream_model_dir", None)
-        if not folder:
-            raise NlpbookError("모델을 적지 않았습니다. --model_dir에 학습한 모델의 폴더를 적으세요.")
         predict = load(folder, task, **values)
     for chunk, problem in _chunks(_inputs(predict.recipe.fields, texts), 1024):
         found = iter(predict([row for row in chunk if isinstance(row, (str, tuple))]))
