@@ -1,6 +1,7 @@
 # make learn     처음 한 번: 설치하고, 작은 모델을 학습해 써 봅니다
 # make notebook  모든 장을 주피터랩으로 엽니다
 # make test      노트북과 tests/를 모두 실행합니다 (장은 tests/test_chapters.py가 휠에서 한 번 실행합니다)
+# make lint     ruff로 글의 꼴과 흔한 실수를, mypy로 형(type)을 봅니다 (make test가 먼저 부릅니다)
 # make colab     코랩 흉내에서 모든 장을 두 번 실행합니다: 인터넷을 막고, 막지 않고
 # make bench     다른 방법들과 나란히 잽니다 (ONLY=묶음으로 일부만, 30분 남짓)
 # make soak      결함 시험을 오래 합니다: 죽이고, 채우고, 뒤집고, 아무 바이트나 먹입니다 (30분 남짓)
@@ -12,7 +13,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: learn notebook test colab bench soak docs quarto export constraints clean
+.PHONY: learn notebook test lint colab bench soak docs quarto export constraints clean
 
 learn: $(INSTALLED)
 	$(BIN)/nlpbook learn
@@ -20,9 +21,16 @@ learn: $(INSTALLED)
 notebook: $(INSTALLED)
 	$(BIN)/nlpbook notebook
 
-test: $(INSTALLED)
+test: lint
 	NLPBOOK_PROFILE=quick HF_HUB_OFFLINE=1 $(BIN)/nbdev_test --path nbs --file_re "^[a-z].*" --n_workers 1
 	NLPBOOK_PROFILE=quick HF_HUB_OFFLINE=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+LINTED := nbs tests tools bench setup.py
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check $(LINTED)
+	$(BIN)/ruff format --check $(LINTED)
+	$(BIN)/mypy
 
 colab: $(INSTALLED)
 	NLPBOOK_TEST_COLAB=1 $(BIN)/python -m pytest tests/test_chapters.py

@@ -49,7 +49,10 @@ setuptools.setup(
     extras_require=EXTRAS,
     packages=[PACKAGE, f"{PACKAGE}.core", NOTEBOOKS],
     package_dir={PACKAGE: PACKAGE, NOTEBOOKS: "nbs"},
-    package_data={PACKAGE: ["data/**/*", "models/**/*", "fonts/*"], NOTEBOOKS: ["**/*.ipynb"]},
+    package_data={
+        PACKAGE: ["py.typed", "*.pyi", "data/**/*", "models/**/*", "fonts/*"],
+        NOTEBOOKS: ["**/*.ipynb"],
+    },
     entry_points={"console_scripts": cfg["console_scripts"].split()},
     zip_safe=False,
 )

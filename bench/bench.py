@@ -260,7 +260,8 @@ def markdown(record):
 
 
 def cpu_name():
-    for line in open("/proc/cpuinfo", encoding="utf-8") if Path("/proc/cpuinfo").exists() else ():
+    path = Path("/proc/cpuinfo")
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()

@@ -367,7 +367,7 @@ def qa_predecessor():
 
 
 def pretraining_text(lines):
-    source = sorted((DATA / "pretrain").glob("*.txt"))[0]
+    source = min((DATA / "pretrain").glob("*.txt"))
     path = WORK / "text.txt"
     with open(source, encoding="utf-8") as whole, open(path, "w", encoding="utf-8") as part:
         part.writelines(line for _, line in zip(range(lines), whole))

@@ -10,6 +10,7 @@ import importlib
 # %% ../nbs/init.ipynb #eea44844
 _EXPORTS = {
     "core.settings": ("NlpbookError", "get_profile", "set_seed", "seed_setting", "set_logger"),
+    "core.folders": ("resolve_model_name",),
     "core.arguments": ("load_arguments",),
     "core.corpora": ("CORPORA", "download_downstream_dataset", "sample_root"),
     "core.exercises": ("exercise", "progress"),
@@ -19,7 +20,7 @@ _EXPORTS = {
     "core.training": ("get_trainer",),
 }
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}
-__all__ = sorted(_HOME)
+__all__ = list(_HOME)
 
 # %% ../nbs/init.ipynb #64ff72a3
 def __getattr__(name):

@@ -157,6 +157,9 @@ def read_predict_words(
     cut = given.index("--") if "--" in given else len(given)
     given, texts = given[:cut], given[cut + 1 :]
     parser = options_parser(_deploy_arguments(task, given), " ".join(filter(None, ["nlpbook predict", task])))
+    parser.add_argument(
+        "--model_dir", dest="downstream_model_dir", default=argparse.SUPPRESS, help="학습한 모델이 있는 폴더"
+    )
     parser.add_argument("texts", metavar="글", nargs="*", help="비우면 표준 입력을 한 줄씩 읽습니다")
     parser.epilog = (
         f"과제마다 옵션이 다릅니다. nlpbook predict 과제 --help로 보세요. 과제: {', '.join(TASKS)}"

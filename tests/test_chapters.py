@@ -231,18 +231,14 @@ def test_first_cell_installs_the_package_where_it_is_missing_and_leaves_torch_al
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    torch_file, version, package = done.stdout.split()[-3:]
+    torch_file, _, package = done.stdout.split()[-3:]
     assert torch_file.startswith(str(tmp_path / "colab" / "borrowed")) and package.startswith(str(site))
     assert not list(site.glob("torch*"))
 
 
 def test_first_cell_is_the_same_in_every_chapter():
     cells = {
-        next(
-            cell.source
-            for cell in nbformat.read(ROOT / "nbs" / name, 4).cells
-            if "%pip" in cell.source
-        )
+        next(cell.source for cell in nbformat.read(ROOT / "nbs" / name, 4).cells if "%pip" in cell.source)
         for name in CHAPTERS
     }
     assert len(cells) == 1

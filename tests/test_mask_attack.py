@@ -93,7 +93,7 @@ def naive_candidate_score(probe, question, candidate):
 def naive_exposure(scores, place):
     ahead = sum(1 for score in scores if score > scores[place])
     same = sum(1 for score in scores if score == scores[place])
-    return math.log(len(scores), 2) - math.log(ahead + (same + 1) / 2, 2)
+    return math.log2(len(scores)) - math.log2(ahead + (same + 1) / 2)
 
 
 def naive_auc(members, others):

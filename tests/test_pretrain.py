@@ -747,7 +747,7 @@ def test_embedded_model_is_small_and_loads_in_full_precision():
     folder = Path(resolve_model_name("nlpbook-mini"))
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 12_000_000
     with safe_open(folder / "model.safetensors", "pt") as file:
-        assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.float16}
+        assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.float16}  # noqa: SIM118 (사전이 아닙니다)
     for cls in (BertForMaskedLM, BertForSequenceClassification):
         assert {p.dtype for p in cls.from_pretrained(str(folder)).parameters()} == {torch.float32}
 

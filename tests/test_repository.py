@@ -64,16 +64,14 @@ def test_links_are_put_right_when_the_repository_moves(copy):
     assert subprocess.run([*command, "--check"], capture_output=True, check=False).returncode == 0
     assert "github/somebody/" in (copy / "nbs" / CHAPTERS[0].name).read_text(encoding="utf-8")
     assert "somebody.github.io" in (copy / "_quarto.yml").read_text(encoding="utf-8")
-    assert "github.com/e9t/nsmc" in (copy / "nbs" / "core" / "corpora.ipynb").read_text(
-        encoding="utf-8"
-    )
+    assert "github.com/e9t/nsmc" in (copy / "nbs" / "core" / "corpora.ipynb").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_is_fit_to_be_published(path):
     found = cells(path)
     assert found[0]["cell_type"] == "raw" and re.search(
-        r"^title: .+\ndescription: .+", "".join(found[0]["source"]), re.M
+        r"^title: .+\ndescription: .+", "".join(found[0]["source"]), re.MULTILINE
     )
     assert len({cell["id"] for cell in found}) == len(found)
     for cell in found:

@@ -23,7 +23,7 @@ from conftest import copy_to
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
-from check_site import pages, problems, settings  # noqa: E402
+from check_site import pages, problems, settings
 
 CHAPTERS = sorted((ROOT / "nbs").glob("[0-9][0-9]_*.ipynb"))
 NOTEBOOKS = sorted((ROOT / "nbs").rglob("*.ipynb"))
@@ -172,7 +172,7 @@ def glossary():
 
 @pytest.mark.parametrize("row", glossary(), ids=lambda row: row[0])
 def test_glossary_sends_the_reader_to_a_chapter_that_names_the_term(row):
-    term, english, _, number, link = row
+    term, _, _, number, link = row
     path = (ROOT / "pages" / link).resolve()
     assert path.name.startswith(number)
     text = "\n".join(source(cell) for cell in cells(path) if cell["cell_type"] != "code")

@@ -59,7 +59,7 @@ class ColumnWriter:
 
     def __init__(self, path, dtype):
         self.dtype, self.count = np.dtype(dtype), 0
-        self.file = open(path, "wb")
+        self.file = open(path, "wb")  # noqa: SIM115 (__exit__이 닫습니다)
         self._write_header()
 
     def _write_header(self):

@@ -62,7 +62,7 @@ def exercise(chapter, number):
             except AssertionError as hint:
                 print(f"다시 해 볼까요? {hint}")
                 return
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 (배우는 사람의 답에서는 어떤 오류든 날 수 있습니다)
                 print(f"다시 해 볼까요? {_what_went_wrong(error)}")
                 return
             if praise is None:

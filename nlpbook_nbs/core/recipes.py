@@ -13,7 +13,6 @@ from typing import Any
 from .arguments import DeployArguments, TrainArguments
 from .corpora import sample_root
 from nlpbook_nbs.core.folders import (
-    EMBEDDED_MODELS,
     check_model_task,
     read_model_config,
     read_model_record,

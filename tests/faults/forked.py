@@ -17,7 +17,7 @@ def in_child(action, *values):
     try:
         action(*values)
         code = 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001 (무엇이 나든 부모의 코드로 돌아가면 안 됩니다)
         traceback.print_exc()
     finally:
         os._exit(code)
