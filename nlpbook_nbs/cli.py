@@ -14,12 +14,22 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from .core.arguments import DeployArguments
-from .core.recipes import GROUPS, TASKS, Command, Recipe, fill_in, find_recipe, load, load_recipe
+from .core.inputs import in_chunks, read_inputs
+from nlpbook_nbs.core.recipes import (
+    GROUPS,
+    TASKS,
+    Command,
+    Recipe,
+    find_recipe,
+    load,
+    load_recipe,
+    with_defaults,
+)
 from nlpbook_nbs.core.settings import (
     NlpbookError,
     Profile,
@@ -78,7 +88,7 @@ def parse_train_arguments(
         raise NlpbookError(
             f"{root}: 말뭉치의 폴더를 바로 가리켰습니다. --downstream_corpus_root_dir {root.parent} --downstream_corpus_name {root.name}(으)로 나누어 적으세요."
         )
-    return recipe.train_arguments(**fill_in(recipe, values, profile))
+    return recipe.train_arguments(**with_defaults(recipe, values, profile))
 
 
 def parse_command_arguments(
@@ -188,68 +198,13 @@ def _predict(options: argparse.Namespace, rest: list[str]) -> None:
     with contextlib.redirect_stdout(sys.stderr):
         set_logger()
         predict = load(folder, task, **values)
-    for chunk, problem in _chunks(_inputs(predict.recipe.fields, texts), 1024):
+    for chunk, problem in in_chunks(read_inputs(predict.recipe.fields, texts), 1024):
         found = iter(predict([row for row in chunk if isinstance(row, (str, tuple))]))
         for row in chunk:
             print(json.dumps(next(found) if isinstance(row, (str, tuple)) else row, ensure_ascii=False))
         sys.stdout.flush()
         if problem:
             raise problem
-
-
-def _chunks(rows: Iterable[Any], size: int) -> Iterator[tuple[list[Any], NlpbookError | None]]:
-    """`(많아야 size개의 목록, 오류)`를 차례로. 읽다가 오류가 나면 그 앞까지 모은 것과 함께 내놓습니다."""
-    chunk: list[Any] = []
-    problem, rows = None, iter(rows)
-    while problem is None:
-        try:
-            chunk.append(next(rows))
-        except StopIteration:
-            break
-        except NlpbookError as error:
-            problem = error
-        if len(chunk) == size:
-            yield chunk, None
-            chunk = []
-    if chunk or problem:
-        yield chunk, problem
-
-# %% ../nbs/cli.ipynb #5a6fd978
-def _inputs(fields: Sequence[str], texts: Sequence[str]) -> Iterator[Any]:
-    """명령줄이나 표준 입력의 글을 입력으로 묶습니다. 입력 하나가 글 여럿이면 표준 입력에서는 탭으로 나눕니다.
-
-    표준 입력의 빈 줄은 답할 것이 없으므로, 줄의 차례가 어긋나지 않도록 그 사실을 적은 사전을 대신 내놓습니다.
-    """
-    size, where = len(fields), "" if texts else "표준 입력:"
-    if len(texts) % size:
-        raise NlpbookError(f"글이 {len(texts)}개입니다. {', '.join(fields)}의 차례로 {size}개씩 적으세요.")
-    rows: Iterable[Any] = (
-        zip(*[iter(texts)] * size) if texts else (line.split("\t") for line in _standard_input())
-    )
-    for number, row in enumerate(rows, start=1):
-        if not texts and not "".join(row).strip():
-            yield {"line": number, "error": "빈 줄입니다."}
-            continue
-        if len(row) != size:
-            raise NlpbookError(
-                f"{where}{number}번째 줄의 칸이 {len(row)}개입니다. {', '.join(fields)}의 차례로 탭을 사이에 두고 {size}칸을 적으세요."
-            )
-        empty = next((name for name, text in zip(fields, row) if not text.strip()), None)
-        if empty:
-            raise NlpbookError(
-                f"{where}{number}번째 줄의 {empty} 칸이 비었습니다. 채우거나 지우고 다시 실행하세요."
-            )
-        yield row[0] if size == 1 else tuple(row)
-
-
-def _standard_input() -> Iterator[str]:
-    for number, line in enumerate(sys.stdin.buffer, start=1):
-        try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-        except UnicodeDecodeError:
-            raise NlpbookError(
-                f"표준 입력:{number}: UTF-8로 읽을 수 없는 글자가 있습니다. 파일을 UTF-8로 저장하세요."
-            ) from None
 
 # %% ../nbs/cli.ipynb #ab3c830d
 def _corpora(options: argparse.Namespace, rest: list[str]) -> None:
