@@ -17,7 +17,9 @@ def signature(name, function, lines):
     """`이름(인자, …) -> 형`. 인자 뒤에 설명이 적혀 있으면 적힌 그대로, 없으면 한 줄로 적되 길면 인자마다 줄을 바꿉니다."""
     written = textwrap.dedent("\n".join(lines[function.lineno - 1 : function.body[0].lineno - 1])).rstrip()
     if "  # " in written:
-        shown = [line for line in written.removesuffix(":").split("\n") if line.strip() not in {"self,", "cls,"}]
+        shown = [
+            line for line in written.removesuffix(":").split("\n") if line.strip() not in {"self,", "cls,"}
+        ]
         return "\n".join([f"{name}(", *shown[1:]])
     returns = f" -> {ast.unparse(function.returns)}" if function.returns else ""
     args = function.args
@@ -101,7 +103,11 @@ def entries(source):
         if isinstance(node, ast.ClassDef):
             yield from class_entry(node, source.splitlines())
         elif isinstance(node, ast.FunctionDef):
-            yield from (f"## {name}", code(signature(name, node, source.splitlines())), ast.get_docstring(node) or "")
+            yield from (
+                f"## {name}",
+                code(signature(name, node, source.splitlines())),
+                ast.get_docstring(node) or "",
+            )
         elif node is not None and len(ast.unparse(node)) <= 88:
             constants.append(ast.unparse(node))
     if constants:

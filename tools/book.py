@@ -69,7 +69,9 @@ class Notebook:
         for part in key.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         if not value:
-            raise SystemExit(f"{self.name}: 머리말에 {key}이(가) 없습니다. CONTRIBUTING.md의 '과제 더하기'를 보세요.")
+            raise SystemExit(
+                f"{self.name}: 머리말에 {key}이(가) 없습니다. CONTRIBUTING.md의 '과제 더하기'를 보세요."
+            )
         return value
 
     @cached_property

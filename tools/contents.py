@@ -105,7 +105,8 @@ def wanted():
         "_quarto.yml": sidebar(),
     }
     found = {
-        ROOT / name: between((ROOT / name).read_text(encoding="utf-8"), text, name) for name, text in made.items()
+        ROOT / name: between((ROOT / name).read_text(encoding="utf-8"), text, name)
+        for name, text in made.items()
     }
     return found | {book.path: with_badge(book) for book in chapters()}
 
