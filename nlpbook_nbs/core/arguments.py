@@ -303,6 +303,7 @@ class DeployArguments:
     downstream_model_dir: Optional[str] = option(None, "학습한 모델이 있는 폴더", path=True)
     max_seq_length: Optional[int] = option(None, "한 입력의 최대 토큰 수. 비우면 학습할 때의 값", min=3)
     batch_size: int = option(32, "한 번에 처리할 문장 수", min=1)
+    device: Optional[str] = option(None, "예측에 쓸 장치(cpu, cuda, mps). 비우면 있는 것 가운데 가장 빠른 것")
 
     also_opens: ClassVar[tuple[str, ...]] = ()  # 같은 설정으로 열 수 있는 다른 과제들
 
