@@ -6,7 +6,7 @@
 # make bench     다른 방법들과 나란히 잽니다 (ONLY=묶음으로 일부만, 30분 남짓)
 # make soak      결함 시험을 오래 합니다: 죽이고, 채우고, 뒤집고, 아무 바이트나 먹입니다 (30분 남짓)
 # make docs      사이트를 _docs/에 만듭니다 (Quarto가 있어야 합니다)
-# make export    고친 노트북에서 패키지와 API 페이지를 만들고 주소를 맞춥니다
+# make export    고친 노트북에서 패키지, 장의 표, 사이드바, API 페이지를 만들고 주소를 맞춥니다
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -53,6 +53,7 @@ export: $(INSTALLED)
 	$(BIN)/nbdev_export
 	$(BIN)/nbdev_clean
 	$(BIN)/python tools/links.py
+	$(BIN)/python tools/contents.py
 	$(BIN)/python tools/api.py
 	$(BIN)/python tools/pictures.py
 

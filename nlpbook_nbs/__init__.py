@@ -10,10 +10,12 @@ import importlib
 # %% ../nbs/init.ipynb #eea44844
 _EXPORTS = {
     "core.settings": ("NlpbookError", "get_profile", "set_seed", "seed_setting", "set_logger"),
+    "core.folders": ("resolve_model_name",),
     "core.arguments": ("load_arguments",),
     "core.corpora": ("CORPORA", "download_downstream_dataset", "sample_root"),
     "core.exercises": ("exercise", "progress"),
     "core.features": ("data_collator",),
+    "core.recipes": ("load",),
     "core.samplers": ("LengthGroupedSampler",),
     "core.training": ("get_trainer",),
 }

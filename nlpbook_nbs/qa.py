@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['TASK_NAME', 'RECIPE', 'QATrainArguments', 'QADeployArguments', 'KorQuADV1Corpus', 'QADataset', 'normalize_answer',
            'exact_match', 'f1', 'korquad_scores', 'write_predictions', 'QATask', 'QuestionAnswerer', 'highlight_answer',
-           'load_answerer', 'train_reader']
+           'load_answerer', 'open_corpus', 'train_reader']
 
 # %% ../nbs/05_qa.ipynb #02dbde52
 import json
@@ -405,13 +405,19 @@ def load_answerer(args):
     return QuestionAnswerer(model, read_pretrained(folder, AutoTokenizer.from_pretrained), args)
 
 # %% ../nbs/05_qa.ipynb #0fe14897
-def train_reader(args):
-    """설정대로 말뭉치 준비부터 학습, 평가까지 하고 결과를 사전으로 돌려줍니다."""
+def open_corpus(args):
+    """`args`에 적힌 KorQuAD 형식의 말뭉치 객체. 공개 말뭉치의 파일이 없으면 내려받습니다."""
+    download_downstream_dataset(args)
+    return KorQuADV1Corpus(args.strict)
+
+
+def train_reader(args, corpus=None):
+    """설정대로 말뭉치 준비부터 학습, 평가까지 하고 결과를 사전으로 돌려줍니다. `corpus`를 주면 그 말뭉치로 학습합니다."""
     from transformers import AutoModelForQuestionAnswering
 
     set_seed(args)
-    download_downstream_dataset(args)
-    corpus, tokenizer = KorQuADV1Corpus(args.strict), load_tokenizer(args)
+    corpus = open_corpus(args) if corpus is None else corpus
+    tokenizer = load_tokenizer(args)
     train_dataset, val_dataset = (QADataset(args, tokenizer, corpus, mode) for mode in ("train", "val"))
     task = QATask(load_model(AutoModelForQuestionAnswering, args), args)
     result = run_training(task, args, train_dataset, val_dataset)
@@ -422,11 +428,12 @@ RECIPE = Recipe(
     title="질의응답",
     train_arguments=QATrainArguments,
     deploy_arguments=QADeployArguments,
-    quick={
-        "model": {"pretrained_model_name": "nlpbook-mini"},
-        "corpus": {"downstream_corpus_name": "korquad-v1", "downstream_corpus_root_dir": sample_root()},
-        "training": {"batch_size": 16, "learning_rate": 3e-4, "epochs": 6, "monitor": "max val_f1"},
+    corpus="korquad-v1",
+    training={
+        "nlpbook-mini": {"batch_size": 16, "learning_rate": 3e-4, "epochs": 6, "monitor": "max val_f1"},
     },
+    head="ForQuestionAnswering",
+    open_corpus=open_corpus,
     train=train_reader,
     load=lambda args: load_answerer(args).answer,
     examples=(("천문대를 지은 해는 언제인가?", "솔내군은 2011년에 별을 보는 천문대를 지었다."),),

@@ -188,7 +188,7 @@ def test_learning_rate_follows_the_model(monkeypatch, profile):
     recipe = load_recipe("doc-cls")
     own = ["--downstream_corpus_name", "mine", "--downstream_corpus_root_dir", "corpora"]
     mini = parse_train_arguments(recipe, [*own, "--pretrained_model_name", "nlpbook-mini", "--epochs", "2"])
-    assert mini.learning_rate == recipe.quick["training"]["learning_rate"] and mini.epochs == 2
+    assert mini.learning_rate == recipe.training["nlpbook-mini"]["learning_rate"] and mini.epochs == 2
     big = parse_train_arguments(recipe, [*own, "--pretrained_model_name", "beomi/kcbert-base"])
     assert big.learning_rate == 5e-5 and big.lr_scheduler == "exponential"
 

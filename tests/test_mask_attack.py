@@ -9,9 +9,8 @@ import pytest
 import torch
 from conftest import SMALL_BERT, write
 
-from nlpbook_nbs import mask_attack
 from nlpbook_nbs.cli import main
-from nlpbook_nbs.core import defences
+from nlpbook_nbs.core import defences, experiment
 from nlpbook_nbs.core.canaries import (
     KINDS,
     Canary,
@@ -29,7 +28,17 @@ from nlpbook_nbs.core.canaries import (
     with_other_names,
 )
 from nlpbook_nbs.core.corpora import sample_root
-from nlpbook_nbs.core.defences import SECRET_RULES, count_missed, deduplicate, private_pretraining, scrub
+from nlpbook_nbs.core.defences import (
+    SECRET_RULES,
+    count_missed,
+    deduplicate,
+    example_losses,
+    private_pretraining,
+    scrub,
+)
+from nlpbook_nbs.core.experiment import CanaryExperiment, canary_experiment, train_epochs
+from nlpbook_nbs.core.exposure import canary_table
+from nlpbook_nbs.core.planting import FORMAT, RUNS, CanaryArguments
 from nlpbook_nbs.core.probe import (
     MaskProbe,
     fill,
@@ -39,7 +48,7 @@ from nlpbook_nbs.core.probe import (
     score_candidates,
 )
 from nlpbook_nbs.core.settings import NlpbookError
-from nlpbook_nbs.mask_attack import CanaryArguments, CanaryExperiment, canary_table, read_documents
+from nlpbook_nbs.core.text import read_documents
 
 TEXTS = ["이 영화 정말 재미있어요.", "배우들 연기가 좋았다", "돈이 아깝다..."]
 
@@ -183,7 +192,7 @@ def test_a_secret_known_to_the_model_shows_full_exposure_and_is_extracted(mini):
     known = mini.tokenizer(canary.secret, add_special_tokens=False)["input_ids"]
 
     class Knows(MaskProbe):
-        def _ask(self, rows, places, use):
+        def ask(self, rows, places, use):
             log_probs = np.full((len(rows), len(self.tokenizer)), -20.0)
             for line, row, place in zip(log_probs, rows, places):
                 slot = [i for i, token in enumerate(canary_ids) if token == self.tokenizer.mask_token_id]
@@ -345,9 +354,10 @@ def test_whole_experiment_runs_leaves_its_record_and_its_plots_and_does_not_repe
     tmp_path, quick_arguments, monkeypatch
 ):
     args = quick_arguments()
-    result = mask_attack.canary_experiment(args)
+    result = canary_experiment(args)
     folder = tmp_path / "canary"
     record = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    assert record["format"] == FORMAT
     assert list(record["runs"]) == args.runs.split(",") == [line["run"] for line in result["table"]]
     assert str(tmp_path) not in json.dumps(record, ensure_ascii=False)
     planted = record["runs"]["planted"]
@@ -371,12 +381,12 @@ def test_whole_experiment_runs_leaves_its_record_and_its_plots_and_does_not_repe
     def never(*_):
         raise AssertionError("끝난 실험을 다시 했습니다")
 
-    monkeypatch.setattr(CanaryExperiment, "train", never)
-    monkeypatch.setattr(CanaryExperiment, "measure", never)
-    again = mask_attack.canary_experiment(quick_arguments(resume=True))
+    monkeypatch.setattr(experiment, "train_epochs", never)
+    monkeypatch.setattr(experiment, "measure", never)
+    again = canary_experiment(quick_arguments(resume=True))
     assert again["table"] == result["table"]
     with pytest.raises(AssertionError, match="다시"):
-        mask_attack.canary_experiment(quick_arguments(resume=True, repeats="2,9"))
+        canary_experiment(quick_arguments(resume=True, repeats="2,9"))
 
 
 def test_private_training_changes_only_the_layers_and_the_noise_follows_epsilon(
@@ -384,12 +394,12 @@ def test_private_training_changes_only_the_layers_and_the_noise_follows_epsilon(
 ):
     from transformers import BertForPreTraining
 
-    experiment = CanaryExperiment(quick_arguments())
+    whole = CanaryExperiment(quick_arguments())
     noise = {}
     for epsilon in (1.0, 8.0):
         folder = tmp_path / f"dp-{epsilon}"
-        args = experiment.pretrain_arguments(
-            train_file=experiment.text_file("planted", experiment.planted),
+        args = whole.pretrain_arguments(
+            train_file=whole.text_file("planted", whole.planted),
             downstream_model_dir=str(folder),
             batch_size=16,
         )
@@ -406,6 +416,77 @@ def test_private_training_changes_only_the_layers_and_the_noise_follows_epsilon(
     assert noise[1.0] > noise[8.0]
 
 
+def test_private_training_runs_on_the_device_of_the_settings(tmp_path, quick_arguments, monkeypatch):
+    """GPU가 없어도 볼 수 있게, 고른 장치를 번호까지 적은 CPU로 바꾸어 모델과 배치가 그리로 가는지 봅니다."""
+    asked, seen = [], set()
+
+    def pick(device=None):
+        asked.append(device)
+        return torch.device("cpu", 0)
+
+    monkeypatch.setattr(defences, "prediction_device", pick)
+    monkeypatch.setattr(defences, "pick_accelerator", lambda args: ("cuda", 1))
+    plain, moved = torch.Tensor.to, []
+
+    def to(tensor, *args, **kwargs):
+        moved.extend(a for a in args if isinstance(a, torch.device))
+        return plain(tensor, *args, **kwargs)
+
+    def losses(model, batch):
+        seen.update(tensor.device.type for tensor in batch.values())
+        return example_losses(model, batch)
+
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    monkeypatch.setattr(defences, "example_losses", losses)
+    whole = CanaryExperiment(quick_arguments())
+    args = whole.pretrain_arguments(
+        train_file=whole.text_file("planted", whole.planted),
+        downstream_model_dir=str(tmp_path / "dp"),
+        batch_size=16,
+        epochs=1,
+    )
+    private_pretraining(args, 8.0)
+    assert asked == ["cuda"] and seen == {"cpu"} and torch.device("cpu", 0) in moved
+
+
+def test_private_training_on_a_tpu_is_refused(tmp_path, quick_arguments, monkeypatch):
+    monkeypatch.setattr(defences, "pick_accelerator", lambda args: ("tpu", 8))
+    args = CanaryExperiment(quick_arguments()).pretrain_arguments(downstream_model_dir=str(tmp_path / "dp"))
+    with pytest.raises(NlpbookError, match="TPU"):
+        private_pretraining(args, 8.0)
+
+
+def test_all_epochs_are_one_fit_and_the_best_model_is_kept_for_early_stopping(
+    quick_arguments, monkeypatch, small
+):
+    """에폭마다 학습을 새로 시작하면 옵티마이저와 학습률 일정이 처음으로 돌아갑니다."""
+    import pytorch_lightning as pl
+
+    fits = []
+    plain = pl.Trainer.fit
+    monkeypatch.setattr(pl.Trainer, "fit", lambda self, *a, **k: (fits.append(self), plain(self, *a, **k)))
+    whole = CanaryExperiment(quick_arguments(epochs=3))
+    epochs = train_epochs(whole, "planted", whole.planted)
+    assert len(fits) == 1 and fits[0].current_epoch == 3
+    assert [line["epoch"] for line in epochs] == [1, 2, 3]
+    weights = [
+        load_probe(line["model_dir"]).model.bert.encoder.layer[0].output.dense.weight for line in epochs
+    ]
+    assert not torch.equal(weights[0], weights[1]) and not torch.equal(weights[1], weights[2])
+    best = min(epochs, key=lambda line: line["mlm_loss"])
+    kept = load_probe(whole.folder / "planted").model.bert.encoder.layer[0].output.dense.weight
+    assert torch.equal(kept, weights[best["epoch"] - 1])
+    for line in epochs:
+        assert experiment.mlm_loss(whole, line["model_dir"]) == pytest.approx(line["mlm_loss"], abs=2e-3)
+
+
+def test_results_of_another_way_of_training_are_not_taken_up(quick_arguments, monkeypatch):
+    args = quick_arguments()
+    before = CanaryExperiment(args).identity
+    monkeypatch.setattr("nlpbook_nbs.core.planting.FORMAT", FORMAT + 1)
+    assert CanaryExperiment(args).identity != before
+
+
 def test_example_losses_are_those_of_each_example_alone(mini):
     from transformers import BertForPreTraining
 
@@ -415,7 +496,7 @@ def test_example_losses_are_those_of_each_example_alone(mini):
     encoded = mini.tokenizer(TEXTS, padding=True, return_tensors="pt")
     labels = torch.full_like(encoded["input_ids"], -100)
     labels[0, 1:3], labels[1, 2] = encoded["input_ids"][0, 1:3], encoded["input_ids"][1, 2]
-    found = defences._example_losses(model, {**encoded, "labels": labels})
+    found = example_losses(model, {**encoded, "labels": labels})
     for row in range(2):
         logits = model(**{k: v[[row]] for k, v in encoded.items()}).prediction_logits
         expected = torch.nn.functional.cross_entropy(logits[0], labels[row])
@@ -492,8 +573,9 @@ def test_text_of_one_document_cannot_be_split(tmp_path, quick_arguments):
 
 
 def test_private_training_needs_more_examples_than_a_batch(tmp_path, quick_arguments):
-    experiment = CanaryExperiment(quick_arguments())
-    args = experiment.pretrain_arguments(batch_size=100_000, downstream_model_dir=str(tmp_path / "dp"))
+    args = CanaryExperiment(quick_arguments()).pretrain_arguments(
+        batch_size=100_000, downstream_model_dir=str(tmp_path / "dp")
+    )
     with pytest.raises(NlpbookError, match="batch_size=100000"):
         private_pretraining(args, 8.0)
 
@@ -540,7 +622,9 @@ def test_results_shown_in_the_chapter_are_those_of_the_command_with_its_defaults
     for name, value in record["settings"].items():
         if name not in {"downstream_corpus_name", "resume"}:
             assert value == defaults[name], name
-    assert list(record["runs"]) == list(mask_attack.RUNS)
+    assert list(record["runs"]) == list(RUNS)
     assert record["date"] and record["seconds"] > 0
+    # 이 기록은 에폭마다 학습을 새로 시작하던 코드(2026-11-22의 d8c8221)로 만들었습니다. 11장의 글도 그렇게 말합니다.
+    assert record["format"] == 1
     for line in canary_table(record):
         assert line["run"] == "strangers" or 0.5 < line["accuracy"] < 1

@@ -8,7 +8,7 @@ import torch
 from test_bad_input import refused
 from transformers import AutoModelForSequenceClassification
 
-from nlpbook_nbs.classification import TsvCorpus, load_classifier, open_corpus, train_classifier
+from nlpbook_nbs.classification import TsvCorpus, load_classifier, train_classifier
 from nlpbook_nbs.core.arguments import DeployArguments
 from nlpbook_nbs.core.corpora import download, sample_root
 from nlpbook_nbs.core.files import read_tsv
@@ -114,21 +114,21 @@ def test_own_data_is_not_downloaded_even_if_forced(folder):
 
 
 def test_training_tells_how_many_of_each_label_there_are(args, messages):
-    result = train_classifier(args(), open_corpus)
+    result = train_classifier(args())
     assert any("레이블 3개: 교환 4, 배송 4, 품질 4" in text for text in messages())
     assert result["test_examples"] == 12
 
 
 def test_model_no_better_than_its_commonest_label_is_warned_about(args, messages, folder):
     (folder / "test.tsv").write_text("document\tlabel\n" + ROWS[0] * 6 + ROWS[1] + ROWS[2], encoding="utf-8")
-    result = train_classifier(args(learning_rate=1e-9), open_corpus)
+    result = train_classifier(args(learning_rate=1e-9))
     warned = any("거의 배우지 못했으니" in text for text in messages())
     assert warned == (result["test_acc"] <= 0.75) and result["test_acc"] <= 0.75
 
 
 @pytest.fixture
 def model_dir(args):
-    train_classifier(args(), open_corpus)
+    train_classifier(args())
     return args().downstream_model_dir
 
 
@@ -188,8 +188,8 @@ def test_model_without_a_classifier_is_refused_rather_than_answering_at_random(m
 
 
 def test_resuming_for_fewer_epochs_than_done_is_refused(args):
-    train_classifier(args(epochs=2), open_corpus)
-    refused(lambda: train_classifier(args(epochs=1, resume=True), open_corpus), "epochs=1", "2번째 에폭")
+    train_classifier(args(epochs=2))
+    refused(lambda: train_classifier(args(epochs=1, resume=True)), "epochs=1", "2번째 에폭")
 
 
 def test_sample_folder_still_serves_as_a_corpus_root(train_args):

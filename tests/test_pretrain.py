@@ -1,10 +1,13 @@
 """10장: 토크나이저, MLM과 NSP 데이터, 빈칸, 사전학습."""
 
+import gc
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -20,12 +23,19 @@ from nlpbook_nbs.core.pretraining import (
     PretrainArguments,
     load_pretraining_model,
     pretrain_bert,
+    pretraining_datasets,
     pretraining_losses,
 )
 from nlpbook_nbs.core.resume import load_checkpoint
 from nlpbook_nbs.core.samplers import ExampleSampler, random_bits, shuffled
 from nlpbook_nbs.core.settings import NlpbookError
-from nlpbook_nbs.core.text import TokenizedText, read_sentences, split_sentences, write_documents
+from nlpbook_nbs.core.text import (
+    TokenizedText,
+    read_documents,
+    read_sentences,
+    split_sentences,
+    write_documents,
+)
 from nlpbook_nbs.pretrain import SPECIAL_TOKENS, TokenizerArguments, parameter_counts, train_tokenizer
 
 TEXT = Path(sample_root(), "text")
@@ -298,14 +308,107 @@ def test_bad_example_settings_are_refused(tokenizer, options, words):
         TextDatasetForNextSentencePrediction(tokenizer, str(TEXT), **({"block_size": 64} | options))
 
 
-def test_tokenizer_without_a_mask_is_refused(tokenizer_dir):
+def test_text_of_a_causal_tokenizer_needs_no_mask_but_blanks_do(tokenizer_dir, arguments):
     from transformers import BertTokenizer
 
     maskless = BertTokenizer.from_pretrained(str(tokenizer_dir))
+    with_mask = TokenizedText(maskless, str(TEXT))
     maskless.mask_token = None
-    for call in (lambda: TokenizedText(maskless, str(TEXT)), lambda: MaskingCollator(maskless)):
+    text = TokenizedText(maskless, str(TEXT))
+    assert np.array_equal(text.tokens, with_mask.tokens)
+    for call in (lambda: MaskingCollator(maskless), lambda: pretraining_datasets(arguments(), maskless)):
         with pytest.raises(NlpbookError, match=r"\[MASK\] 토큰이 없어"):
             call()
+
+
+def test_text_of_a_byte_level_tokenizer_like_gpt_s_keeps_every_sentence(tmp_path):
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    trained = ByteLevelBPETokenizer()
+    trained.train([str(TEXT / "news.txt")], vocab_size=600, special_tokens=["</s>", "<pad>"])
+    causal = PreTrainedTokenizerFast(tokenizer_object=trained._tokenizer, eos_token="</s>", pad_token="<pad>")
+    assert causal.mask_token is None and causal.unk_token is None
+    text = TokenizedText(causal, TEXT / "news.txt")
+    documents = read_documents(TEXT / "news.txt")
+    sentences = [sentence for document in documents for sentence in document]
+    assert len(text.sentences) - 1 == len(sentences) and len(text.documents) - 1 == len(documents)
+    begin, end = text.sentences[7], text.sentences[8]
+    assert causal.decode(text.tokens[begin:end]) == sentences[7]
+
+
+def test_text_and_examples_travel_as_paths_however_large_they_are(tmp_path, tokenizer):
+    """보조 프로세스를 새로 띄우는 곳(맥, 윈도우)에서 말뭉치를 통째로 복사하면 안 됩니다."""
+    text, sizes = (TEXT / "reviews.txt").read_text(encoding="utf-8"), []
+    for times in (1, 20):
+        path = write(tmp_path / "reviews.txt", text * times)
+        data = TextDatasetForNextSentencePrediction(tokenizer, path, 64, fresh=True)
+        data.set_epoch(1)
+        sent = pickle.dumps(data)
+        sizes.append(len(sent))
+        received = pickle.loads(sent)
+        assert np.array_equal(received.examples, data.examples)
+        assert np.array_equal(received.text.tokens, data.text.tokens)
+    assert abs(sizes[1] - sizes[0]) < 1000 < data.examples.nbytes / 10
+
+
+def test_spawned_workers_give_the_batches_of_none(tokenizer, arguments):
+    from torch.utils.data import DataLoader
+
+    data = TextDatasetForNextSentencePrediction(tokenizer, str(TEXT / "news.txt"), 32, fresh=True)
+    data.set_epoch(1)
+    loaders = [
+        DataLoader(data, batch_size=64, collate_fn=MaskingCollator(tokenizer), **options)
+        for options in ({}, {"num_workers": 1, "multiprocessing_context": "spawn"})
+    ]
+    for alone, spawned in zip(*loaders, strict=True):
+        assert all(torch.equal(alone[name], spawned[name]) for name in alone)
+    assert len(data.examples) == len(data)  # 보조 프로세스가 끝나도 표는 남아 있습니다.
+
+
+@pytest.fixture
+def scratch(tmp_path, monkeypatch):
+    """임시 폴더에 지금 있는 `nlpbook` 폴더들을 세는 함수."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return lambda: len(list(folder.glob("nlpbook-*")))
+
+
+def test_only_the_table_of_this_epoch_is_left_in_the_temporary_folder(tokenizer, scratch):
+    data = TextDatasetForNextSentencePrediction(tokenizer, str(TEXT / "news.txt"), 32, fresh=True)
+    for epoch in range(1, 6):
+        data.set_epoch(epoch)
+        assert scratch() == 1
+    old = data.examples  # 누가 아직 읽고 있는 표는 지우지 않습니다.
+    before = np.array(old)
+    data.set_epoch(6)
+    assert scratch() == 2 and np.array_equal(old, before)
+    del old, data
+    gc.collect()
+    assert scratch() == 0
+
+
+def test_a_copy_of_the_dataset_neither_keeps_nor_removes_the_table(tokenizer, scratch):
+    data = TextDatasetForNextSentencePrediction(tokenizer, str(TEXT / "news.txt"), 32, fresh=True)
+    copy = pickle.loads(pickle.dumps(data))
+    copy.set_epoch(1)
+    assert scratch() == 2
+    del copy
+    gc.collect()
+    assert scratch() == 1 and len(data.examples) == len(data)
+
+
+def test_text_without_a_cache_leaves_the_temporary_folder_with_its_last_user(
+    tmp_path, tokenizer, monkeypatch, scratch
+):
+    blocked = write(tmp_path / "file", "폴더가 아닙니다")
+    monkeypatch.setenv("NLPBOOK_CACHE", str(blocked))
+    text = TokenizedText(tokenizer, str(TEXT / "news.txt"))
+    assert scratch() == 1 and len(text.tokens) > 1000
+    del text
+    gc.collect()
+    assert scratch() == 0
 
 
 def test_cache_follows_text_and_tokenizer(tmp_path, tokenizer, mini_tokenizer):

@@ -1,35 +1,27 @@
-"""모듈마다 API 페이지를 씁니다: `api/<모듈>.qmd`. `--check`는 고치지 않고 다르면 1로 끝납니다.
+"""모듈마다 API 페이지를 씁니다: `api/<모듈>.qmd`, `api/core/<모듈>.qmd`. `--check`는 고치지 않고 다르면 1로 끝납니다.
 
 코드를 불러오지 않고 글로만 읽으므로, 파이썬이나 라이브러리의 판이 달라도 같은 페이지가 나옵니다.
 """
 
 import ast
 import json
-import re
 import sys
-from pathlib import Path
+import textwrap
 
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = "nlpbook_nbs"
+from book import PACKAGE, ROOT, chapters, rooms, ways_in
+
 NOTICE = "<!-- tools/api.py가 코드에서 만든 파일입니다. 손으로 고치지 마세요. -->"
 
 
-def notebooks():
-    """`{모듈: (노트북, 제목, 설명)}`. 장이 먼저이고, 속살은 층의 차례입니다."""
-    found = {}
-    for folder in ("chapters", "foundation"):
-        for path in sorted((ROOT / "nbs" / folder).glob("*.ipynb")):
-            cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-            sources = ["".join(cell["source"]) for cell in cells]
-            name = re.search(r"^#\| default_exp (\w+)", "\n".join(sources), re.MULTILINE)
-            if name and name[1] != "__init__":
-                front = dict(re.findall(r'^(title|description): "?(.+?)"?$', sources[0], re.MULTILINE))
-                found[name[1]] = (path.relative_to(ROOT).as_posix(), front["title"], front["description"])
-    return found
-
-
-def signature(name, function):
-    """`이름(인자, …)`. 길면 인자마다 줄을 바꿉니다."""
+def signature(name, function, lines):
+    """`이름(인자, …) -> 형`. 인자 뒤에 설명이 적혀 있으면 적힌 그대로, 없으면 한 줄로 적되 길면 인자마다 줄을 바꿉니다."""
+    written = textwrap.dedent("\n".join(lines[function.lineno - 1 : function.body[0].lineno - 1])).rstrip()
+    if "  # " in written:
+        shown = [
+            line for line in written.removesuffix(":").split("\n") if line.strip() not in {"self,", "cls,"}
+        ]
+        return "\n".join([f"{name}(", *shown[1:]])
+    returns = f" -> {ast.unparse(function.returns)}" if function.returns else ""
     args = function.args
     plain = args.posonlyargs + args.args
     defaults = [None] * (len(plain) - len(args.defaults)) + args.defaults
@@ -39,8 +31,8 @@ def signature(name, function):
     parts += [parameter(arg, default) for arg, default in zip(args.kwonlyargs, args.kw_defaults)]
     parts += ["**" + parameter(args.kwarg)] if args.kwarg else []
     parts = [part for part in parts if part not in ("self", "cls")]
-    line = f"{name}({', '.join(parts)})"
-    return line if len(line) <= 88 else name + "(\n    " + ",\n    ".join(parts) + ",\n)"
+    line = f"{name}({', '.join(parts)}){returns}"
+    return line if len(line) <= 88 else name + "(\n    " + ",\n    ".join(parts) + f",\n){returns}"
 
 
 def parameter(arg, default=None):
@@ -73,7 +65,7 @@ def class_entry(node, lines):
     init = next((each for each in node.body if getattr(each, "name", "") == "__init__"), None)
     parts = [f"## {node.name}"]
     if init:
-        parts.append(code(signature(node.name, init)))
+        parts.append(code(signature(node.name, init, lines)))
     if bases:
         parts.append(f"물려받는 클래스: `{bases}`")
     parts.append(ast.get_docstring(node) or "")
@@ -90,7 +82,7 @@ def class_entry(node, lines):
         if isinstance(each, ast.FunctionDef) and not each.name.startswith("_") and ast.get_docstring(each):
             parts += [
                 f"### {node.name}.{each.name}",
-                code(signature(each.name, each)),
+                code(signature(each.name, each, lines)),
                 ast.get_docstring(each),
             ]
     return parts
@@ -102,6 +94,8 @@ def entries(source):
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             named[node.name] = node
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            named[node.target.id] = node
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             named[node.targets[0].id] = node
     for name in ast.literal_eval(named["__all__"].value):
@@ -109,7 +103,11 @@ def entries(source):
         if isinstance(node, ast.ClassDef):
             yield from class_entry(node, source.splitlines())
         elif isinstance(node, ast.FunctionDef):
-            yield from (f"## {name}", code(signature(name, node)), ast.get_docstring(node) or "")
+            yield from (
+                f"## {name}",
+                code(signature(name, node, source.splitlines())),
+                ast.get_docstring(node) or "",
+            )
         elif node is not None and len(ast.unparse(node)) <= 88:
             constants.append(ast.unparse(node))
     if constants:
@@ -121,27 +119,24 @@ def front(title, about):
 
 
 def pages():
-    """`{파일: 글}`."""
-    books, found = notebooks(), {}
-    for name, (path, title, about) in books.items():
-        source = (ROOT / PACKAGE / f"{name}.py").read_text(encoding="utf-8")
-        lead = f"[{title}](../{path}) 노트북에서 내보낸 모듈입니다. 불러오기: `import {PACKAGE}.{name}`"
+    """`{파일: 글}`. 장이 먼저이고, 들어오는 문과 속살이 뒤따릅니다."""
+    found, rows = {}, []
+    for book in filter(lambda book: book.module, [*chapters(), *ways_in(), *rooms()]):
+        title, about, place = book["title"], book["description"], book.module.replace(".", "/")
+        source = (ROOT / PACKAGE / f"{place}.py").read_text(encoding="utf-8")
+        up = "../" * (1 + place.count("/"))
+        lead = f"[{title}]({up}{book.name}) 노트북에서 내보낸 모듈입니다. 불러오기: `import {PACKAGE}.{book.module}`"
         body = "\n\n".join(filter(None, [lead, *entries(source)]))
-        found[ROOT / "api" / f"{name}.qmd"] = f"{front(name, about)}\n{body}\n"
-    rows = "\n".join(
-        f"| [{name}]({name}.qmd) | {about} | [{title}](../{path}) |"
-        for name, (path, title, about) in books.items()
-    )
-    about = "모듈마다 공개된 이름과 쓰는 법을 모았습니다."
-    found[ROOT / "api" / "index.qmd"] = (
-        f"{front('API 레퍼런스', about)}\n| 모듈 | 하는 일 | 가르치는 노트북 |\n|---|------|---|\n{rows}\n"
-    )
-    return found
+        found[ROOT / "api" / f"{place}.qmd"] = f"{front(book.module, about)}\n{body}\n"
+        rows.append(f"| [{book.module}]({place}.qmd) | {about} | [{title}](../{book.name}) |")
+    table = "\n".join(["| 모듈 | 하는 일 | 가르치는 노트북 |", "|---|------|---|", *rows])
+    lead = front("API 레퍼런스", "모듈마다 공개된 이름과 쓰는 법을 모았습니다.")
+    return found | {ROOT / "api" / "index.qmd": f"{lead}\n{table}\n"}
 
 
 def main():
     wanted, wrong = pages(), []
-    for path in sorted({*(ROOT / "api").glob("*.qmd"), *wanted}):
+    for path in sorted({*(ROOT / "api").rglob("*.qmd"), *wanted}):
         text = wanted.get(path)
         if text is None or not path.exists() or path.read_text(encoding="utf-8") != text:
             wrong.append(path)
@@ -150,7 +145,7 @@ def main():
             elif text is None:
                 path.unlink()
             else:
-                path.parent.mkdir(exist_ok=True)
+                path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")
     return int(bool(wrong) and "--check" in sys.argv)
 

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import yaml
 
-SITE_PAGES = ("index.qmd", "pages/*.qmd", "nbs/**/*.ipynb", "api/*.qmd")
+SITE_PAGES = ("index.qmd", "pages/*.qmd", "nbs/**/*.ipynb", "api/**/*.qmd")
 OTHER_PAGES = ("README.md", "README.en.md", "CONTRIBUTING.md", "nlpbook_nbs/*/README.md")
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(<?([^)\s>]+)>?(?: \"[^\"]*\")?\)|<(?:a|img)\b[^>]*?(?:href|src)=\"([^\"]+)\"")
@@ -105,7 +105,7 @@ def sidebar_faults(root):
     """사이드바와 README의 표에 모든 장이 있고, 없는 페이지를 가리키지 않는지."""
     path = root / "_quarto.yml"
     config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    listed = [page for part in config["website"]["sidebar"]["contents"] for page in part.get("contents", [])]
+    listed = list(_pages_in(config["website"]["sidebar"]["contents"]))
     for name in listed:
         if not (root / name).exists():
             yield path, f"{name}: 사이드바에 적힌 페이지가 없습니다"
@@ -125,6 +125,15 @@ def sidebar_faults(root):
         for page in ("README.md", "README.en.md", "index.qmd"):
             if f"({name})" not in (root / page).read_text(encoding="utf-8"):
                 yield root / page, f"{name}: 장의 표에 없습니다"
+
+
+def _pages_in(contents):
+    """사이드바에 적힌 페이지들. 묶음 속의 묶음도 펼칩니다."""
+    for part in contents:
+        if isinstance(part, dict):
+            yield from _pages_in(part.get("contents", []))
+        else:
+            yield part
 
 
 def badge_faults(root):

@@ -96,7 +96,7 @@ def record(folder):
 
 
 def pack(work):
-    target, last = EMBEDDED_MODELS["nlpbook-mini"], work / list(STAGES)[-1]
+    target, last = EMBEDDED_MODELS["nlpbook-mini"].path, work / list(STAGES)[-1]
     config = json.loads((last / "config.json").read_text(encoding="utf-8"))
     config |= {"dtype": "float32", "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
     (target / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")

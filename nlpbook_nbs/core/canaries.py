@@ -10,16 +10,25 @@ import itertools
 import math
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from .probe import candidate_ids, fill, pseudo_log_likelihood, score_ids
-from .settings import NlpbookError
+from .probe import MaskProbe, candidate_ids, fill, pseudo_log_likelihood, score_ids
+from .settings import require
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 # %% ../../nbs/core/canaries.ipynb #961f38ad
-def exposure(scores, place):
+def exposure(
+    scores: Any,  # 후보마다의 점수 (n,). 클수록 앞섭니다
+    place: int,  # 비밀의 자리
+) -> float:
     """후보 `n`개의 점수 가운데 `place`번째 후보의 노출도(exposure): log2(n) - log2(순위). 단위는 비트입니다.
 
     점수가 같은 후보들은 가운데 순위를 나누어 가집니다. 정의: Carlini 외 (2019), The Secret Sharer.
@@ -28,8 +37,11 @@ def exposure(scores, place):
     ahead, ties = (scores > scores[place]).sum(), (scores == scores[place]).sum()
     return float(np.log2(len(scores)) - np.log2(ahead + (ties + 1) / 2))
 
-
-def chance_interval(count, level=0.95):
+# %% ../../nbs/core/canaries.ipynb #65804235
+def chance_interval(
+    count: int,  # 비밀의 수
+    level: float = 0.95,  # 범위에 들 확률
+) -> tuple[float, float]:
     """외운 적 없는 비밀 `count`개의 평균 노출도가 놓일 범위 `(낮은 값, 높은 값)`. 비밀마다의 순위는 서로 무관하다고 봅니다.
 
     후보가 많으면, 찍어서 얻는 노출도가 x비트를 넘을 확률은 거의 2의 -x제곱입니다. 곧 노출도는 평균이 1/ln 2(약 1.44비트)인 지수분포를 따르고, 그런 값 여럿의 평균은 감마분포를 따릅니다.
@@ -51,34 +63,40 @@ class SecretKind:
     template: str
     digits: bool = False  # 비밀이 네 자리 숫자면 True, 지어낸 두 글자 낱말이면 False
 
-    def secrets(self):
+    def secrets(self) -> list[str]:
         """이 종류의 비밀이 될 수 있는 글 전부."""
         if self.digits:
             return [f"{number:04d}" for number in range(10_000)]
         return ["".join(pair) for pair in itertools.permutations(_SYLLABLES, 2)]
 
 
-KINDS = {
+KINDS: dict[str, SecretKind] = {
     "city": SecretKind("고향", "{name}의 고향은 {secret} 시."),
     "employer": SecretKind("직장", "{name}의 직장은 {secret} 상사."),
     "phone": SecretKind("전화번호", "{name}의 전화번호는 010-0000-{secret}.", digits=True),
     "code": SecretKind("비밀번호", "{name}의 비밀번호는 {secret}.", digits=True),
 }
 
-
-def secret_space(kind, tokenizer):
+# %% ../../nbs/core/canaries.ipynb #7fb023bb
+def secret_space(
+    kind: str,  # `KINDS`의 이름
+    tokenizer: "PreTrainedTokenizerBase",
+) -> list[str]:
     """비밀이 될 수 있는 글 가운데 가장 흔한 토큰 수로 나뉘는 것들의 목록. 그래서 빈칸의 수가 모두 같습니다."""
     words = KINDS[kind].secrets()
     encoded = tokenizer(words, add_special_tokens=False)["input_ids"]
-    known = [(word, len(ids)) for word, ids in zip(words, encoded) if tokenizer.unk_token_id not in ids]
-    if not known:
-        raise NlpbookError(
-            f"{KINDS[kind].title}: 후보가 모두 [UNK]가 됩니다. 한글과 숫자를 아는 토크나이저를 쓰세요."
-        )
+    known = [
+        (word, len(ids))
+        for word, ids in zip(words, encoded, strict=True)
+        if tokenizer.unk_token_id not in ids
+    ]
+    require(
+        known, f"{KINDS[kind].title}: 후보가 모두 [UNK]가 됩니다. 한글과 숫자를 아는 토크나이저를 쓰세요."
+    )
     common = Counter(length for _, length in known).most_common(1)[0][0]
     return [word for word, length in known if length == common]
 
-
+# %% ../../nbs/core/canaries.ipynb #f18f0fa4
 @dataclass(frozen=True)
 class Canary:
     """글에 심는 가짜 개인정보 하나. `repeats`가 0이면 심지 않고 견주기만 하는 대조군입니다."""
@@ -89,22 +107,30 @@ class Canary:
     repeats: int
 
     @property
-    def sentence(self):
+    def sentence(self) -> str:
+        """글에 심는 문장."""
         return KINDS[self.kind].template.format(name=self.name, secret=self.secret)
 
-    def question(self, tokenizer):
+    def question(self, tokenizer: "PreTrainedTokenizerBase") -> str:
         """비밀의 자리를 토큰 수만큼 `[MASK]`로 가린 글."""
         masks = tokenizer.mask_token * len(tokenizer.tokenize(self.secret))
         return KINDS[self.kind].template.format(name=self.name, secret=masks)
 
-
-def make_canaries(tokenizer, repeats=(1, 4, 16, 64), per_level=2, controls=4, kinds=tuple(KINDS), seed=0):
+# %% ../../nbs/core/canaries.ipynb #748f1207
+def make_canaries(
+    tokenizer: "PreTrainedTokenizerBase",
+    repeats: Sequence[int] = (1, 4, 16, 64),  # 되풀이하는 횟수들
+    per_level: int = 2,  # 종류와 횟수마다 심을 수
+    controls: int = 4,  # 종류마다 심지 않을 대조군의 수
+    kinds: Sequence[str] = tuple(KINDS),  # 비밀의 종류
+    seed: int = 0,
+) -> list[Canary]:
     """종류마다, 되풀이하는 횟수마다 `per_level`개씩의 카나리아와 종류마다 `controls`개씩의 대조군. 이름은 모두 다릅니다."""
     rng = random.Random(seed)
-    names = ["".join(name) for name in itertools.permutations(_SYLLABLES, 3)]
-    rng.shuffle(names)
-    names = iter(names)
-    found = []
+    shuffled = ["".join(name) for name in itertools.permutations(_SYLLABLES, 3)]
+    rng.shuffle(shuffled)
+    names = iter(shuffled)
+    found: list[Canary] = []
     for kind in kinds:
         space = secret_space(kind, tokenizer)
         for count, copies in [(controls, 0), *((per_level, repeat) for repeat in repeats)]:
@@ -112,27 +138,35 @@ def make_canaries(tokenizer, repeats=(1, 4, 16, 64), per_level=2, controls=4, ki
     return found
 
 
-def with_other_names(canaries):
+def with_other_names(canaries: Sequence[Canary]) -> list[Canary]:
     """심은 카나리아마다, 같은 종류의 심지 않은 대조군의 이름으로 바꾼 카나리아. 모델이 비밀을 이름과 이어 외웠는지 볼 때 씁니다."""
-    found = []
+    found: list[Canary] = []
     for kind in dict.fromkeys(canary.kind for canary in canaries):
         names = itertools.cycle([c.name for c in canaries if c.kind == kind and not c.repeats])
         found += [replace(c, name=next(names)) for c in canaries if c.kind == kind and c.repeats]
     return found
 
-
-def check_canaries(canaries, tokenizer, block_size):
+# %% ../../nbs/core/canaries.ipynb #2010f9f4
+def check_canaries(
+    canaries: Sequence[Canary],
+    tokenizer: "PreTrainedTokenizerBase",
+    block_size: int,  # 예시의 최대 길이 (토큰)
+) -> None:
     """카나리아의 문장이 예시 하나(`block_size` 토큰)에 통째로 들어가지 않으면 `NlpbookError`."""
     room = block_size - tokenizer.num_special_tokens_to_add(pair=True) - 1
     for canary in canaries:
         length = len(tokenizer.tokenize(canary.sentence))
-        if length > room:
-            raise NlpbookError(
-                f"카나리아 {canary.sentence!r}: {length}토큰이어서 예시에 들어갈 수 있는 {room}토큰을 넘습니다. max_seq_length를 늘리세요."
-            )
+        require(
+            length <= room,
+            f"카나리아 {canary.sentence!r}: {length}토큰이어서 예시에 들어갈 수 있는 {room}토큰을 넘습니다. max_seq_length를 늘리세요.",
+        )
 
 
-def plant(documents, canaries, seed=0):
+def plant(
+    documents: Sequence[Sequence[str]],  # 문서마다 문장의 목록
+    canaries: Sequence[Canary],
+    seed: int = 0,
+) -> list[list[str]]:
     """문서(문장의 목록)들의 아무 자리에 카나리아의 문장을 `repeats`번씩 끼워 넣은 새 문서들."""
     rng = random.Random(seed)
     planted = [list(document) for document in documents]
@@ -143,41 +177,45 @@ def plant(documents, canaries, seed=0):
     return planted
 
 # %% ../../nbs/core/canaries.ipynb #15fda769
-def canary_report(probe, canaries):
+def canary_report(
+    probe: MaskProbe,
+    canaries: Sequence[Canary],
+) -> list[dict[str, Any]]:
     """카나리아마다의 결과를 담은 사전의 목록.
 
     `exposure`(비트)와 그 최댓값 `most`, `rank`(1부터), `extracted`(후보를 모르는 채 빔 서치로 채운 첫째 답의 토큰들이 비밀의 토큰들과 모두 같은지)가 들어 있습니다.
     """
-    spaces, rows = {}, []
+    tokenizer = probe.tokenizer
+
+    @cache
+    def space_of(kind):
+        space = secret_space(kind, tokenizer)
+        return space, candidate_ids(tokenizer, space, len(tokenizer.tokenize(space[0])))
+
+    rows = []
     for canary in canaries:
-        if canary.kind not in spaces:
-            space = secret_space(canary.kind, probe.tokenizer)
-            spaces[canary.kind] = (
-                space,
-                candidate_ids(probe.tokenizer, space, len(probe.tokenizer.tokenize(space[0]))),
-            )
-        space, table = spaces[canary.kind]
-        question, place = canary.question(probe.tokenizer), space.index(canary.secret)
+        space, table = space_of(canary.kind)
+        question, place = canary.question(tokenizer), space.index(canary.secret)
         scores = score_ids(probe, question, table)
-        rows.append(
-            asdict(canary)
-            | {
-                "exposure": round(exposure(scores, place), 4),
-                "most": round(math.log2(len(space)), 4),
-                "rank": int((scores > scores[place]).sum()) + 1,
-                "extracted": fill(probe, question)[0].tokens == probe.tokenizer.tokenize(canary.secret),
-            }
-        )
+        found = {
+            "exposure": round(exposure(scores, place), 4),
+            "most": round(math.log2(len(space)), 4),
+            "rank": int((scores > scores[place]).sum()) + 1,
+            "extracted": fill(probe, question)[0].tokens == tokenizer.tokenize(canary.secret),
+        }
+        rows.append(asdict(canary) | found)
     return rows
 
-
-def mean_with_interval(values, seed=0):
+# %% ../../nbs/core/canaries.ipynb #4f89cfdb
+def mean_with_interval(
+    values: Sequence[float] | np.ndarray,
+    seed: int = 0,  # 다시 뽑는 난수의 시드
+) -> tuple[float, tuple[float, float]]:
     """`(평균, (낮은 값, 높은 값))`. 구간은 95% 백분위수 부트스트랩입니다: Efron과 Tibshirani (1993). 값이 하나이거나 모두 같으면 구간도 그 값입니다."""
     from scipy.stats import bootstrap
 
     values = np.asarray(values, float)
-    if not len(values):
-        raise NlpbookError("값이 하나도 없어 평균을 낼 수 없습니다. 카나리아를 하나 이상 재세요.")
+    require(len(values), "값이 하나도 없어 평균을 낼 수 없습니다. 카나리아를 하나 이상 재세요.")
     mean = float(values.mean())
     if len(values) < 2 or np.ptp(values) == 0:
         return mean, (mean, mean)
@@ -185,19 +223,23 @@ def mean_with_interval(values, seed=0):
     return mean, (float(found.confidence_interval.low), float(found.confidence_interval.high))
 
 
-def averages(rows):
+def averages(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """카나리아들의 평균 노출도, 추출률, 1등이 된 비율(`first`)과 저마다의 95% 부트스트랩 구간(`<이름>_interval`)."""
-    found = {}
-    for name, value in {
-        "exposure": lambda row: row["exposure"],
-        "extracted": lambda row: float(row["extracted"]),
-        "first": lambda row: float(row["rank"] == 1),
-    }.items():
-        found[name], found[f"{name}_interval"] = mean_with_interval([value(row) for row in rows])
+    values = {
+        "exposure": [row["exposure"] for row in rows],
+        "extracted": [float(row["extracted"]) for row in rows],
+        "first": [float(row["rank"] == 1) for row in rows],
+    }
+    found: dict[str, Any] = {}
+    for name in values:
+        found[name], found[f"{name}_interval"] = mean_with_interval(values[name])
     return found
 
 
-def summarize(rows, key="repeats"):
+def summarize(
+    rows: list[dict[str, Any]],  # 카나리아마다의 결과
+    key: str = "repeats",  # 묶을 기준
+) -> list[dict[str, Any]]:
     """`key`가 같은 카나리아끼리 묶은 평균 노출도, 추출률, 1등이 된 비율(`first`)과 저마다의 95% 부트스트랩 구간을 담은 사전의 목록."""
     table = []
     for value in sorted({row[key] for row in rows}):
@@ -206,10 +248,14 @@ def summarize(rows, key="repeats"):
     return table
 
 # %% ../../nbs/core/canaries.ipynb #f79f2840
-def membership_scores(probe, texts, reference=None):
+def membership_scores(
+    probe: MaskProbe,
+    texts: Sequence[str],
+    reference: MaskProbe | None = None,  # 견줄 모델
+) -> np.ndarray:
     """글마다의 점수 `(n,)`. 클수록 학습한 글 같습니다.
 
-    토큰 하나당 유사 로그 우도입니다. `reference`(견줄 모델의 `MaskProbe`)를 주면 그 모델의 값을 빼서, 글이 본디 쉬운 정도를 덜어 냅니다:
+    토큰 하나당 유사 로그 우도입니다. `reference`를 주면 그 모델의 값을 빼서, 글이 본디 쉬운 정도를 덜어 냅니다:
     Mireshghallah 외 (2022), Quantifying Privacy Risks of Masked Language Models Using Membership Inference Attacks.
     """
 
@@ -220,15 +266,20 @@ def membership_scores(probe, texts, reference=None):
     return per_token(probe) - (per_token(reference) if reference is not None else 0.0)
 
 
-def roc(members, others):
+def roc(
+    members: Sequence[float] | np.ndarray,  # 학습한 글의 점수
+    others: Sequence[float] | np.ndarray,  # 학습하지 않은 글의 점수
+) -> dict[str, Any]:
     """학습한 글과 학습하지 않은 글의 점수로 그린 ROC 곡선.
 
     `{"fpr", "tpr", "auc", "tpr_at_1"}`을 돌려줍니다. `tpr_at_1`은 거짓 양성률이 1% 이하일 때 얻을 수 있는 가장 높은 참 양성률입니다.
     """
     from torchmetrics.functional.classification import binary_auroc, binary_roc
 
-    if not len(members) or not len(others):
-        raise NlpbookError("학습한 글과 학습하지 않은 글이 하나씩은 있어야 ROC를 그릴 수 있습니다.")
+    require(
+        len(members) and len(others),
+        "학습한 글과 학습하지 않은 글이 하나씩은 있어야 ROC를 그릴 수 있습니다.",
+    )
     _, ranks = np.unique(np.concatenate([members, others]), return_inverse=True)
     # torchmetrics는 0과 1을 벗어난 점수에 시그모이드를 씌우므로, 순서만 남긴 0과 1 사이의 값을 줍니다.
     scores = torch.from_numpy(ranks / max(int(ranks.max()), 1))

@@ -2,10 +2,9 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'file_digest', 'digest_of', 'ColumnWriter', 'cached_columns', 'streamed_columns', 'MappedColumn',
-           'open_column']
+           'open_column', 'scratch_columns']
 
 # %% ../../nbs/core/columns.ipynb #71c5342d
-import atexit
 import gc
 import glob
 import hashlib
@@ -13,8 +12,10 @@ import json
 import os
 import shutil
 import tempfile
+import weakref
 import zlib
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -170,13 +171,7 @@ def cached_columns(folder, build, overwrite=False):
 def streamed_columns(folder, write, overwrite=False):
     """메모리에 다 담을 수 없는 열을 위한 `cached_columns`. `write(옆 폴더)`가 `ColumnWriter`로 `<이름>.npy`를 씁니다."""
 
-    def without_cache():
-        aside = Path(tempfile.mkdtemp(prefix="nlpbook-"))
-        atexit.register(shutil.rmtree, aside, ignore_errors=True)
-        write(aside)
-        return {path.stem: open_column(path) for path in aside.glob("*.npy")}
-
-    return _cached(Path(folder), write, without_cache, overwrite)
+    return _cached(Path(folder), write, lambda: scratch_columns(write), overwrite)
 
 
 def _cached(folder, write, without_cache, overwrite):
@@ -221,3 +216,33 @@ def open_column(
     column = column.view(MappedColumn)
     column._whole = True
     return column
+
+# %% ../../nbs/core/columns.ipynb #80de0e10
+def scratch_columns(
+    write: Callable[[Path], object],  # 빈 폴더를 받아 `<이름>.npy`들을 쓰는 함수
+) -> dict[str, np.ndarray]:
+    """`write(임시 폴더)`가 쓴 열들을 메모리 맵으로 엽니다. 아무도 쓰지 않게 된 열은 파일을 바로 지웁니다.
+
+    피클로 받은 복사본이나 갈라져 나온(fork) 프로세스는 파일을 지우지 않습니다.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="nlpbook-"))
+    try:
+        write(folder)
+        columns = {path.stem: open_column(path) for path in folder.glob("*.npy")}
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    for name, column in columns.items():
+        # 조각(view)이 하나라도 남아 있으면 맵도 살아 있습니다. 파일은 맵이 사라질 때 지웁니다.
+        owner = column._mmap if isinstance(column, np.memmap) else column
+        weakref.finalize(owner, _remove_scratch, folder / f"{name}.npy", os.getpid())
+    return columns
+
+
+def _remove_scratch(path, process):
+    if os.getpid() != process:
+        return
+    with suppress(OSError):  # 윈도우에서는 다른 프로세스가 열어 둔 파일을 지울 수 없습니다.
+        path.unlink(missing_ok=True)
+        if not any(path.parent.iterdir()):
+            path.parent.rmdir()

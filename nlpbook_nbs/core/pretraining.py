@@ -2,29 +2,32 @@
 
 # %% auto #0
 __all__ = ['TASK_NAME', 'PretrainArguments', 'repeat_positions', 'load_pretraining_model', 'pretraining_losses', 'PretrainTask',
-           'make_pretraining_loader', 'pretraining_datasets', 'pretrain_bert']
+           'pretraining_datasets', 'make_pretraining_loader', 'pretrain_bert']
 
 # %% ../../nbs/core/pretraining.ipynb #9cd7f241
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Optional
+from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
 import torch
+from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
-from torchmetrics import MeanMetric
 
-from .arguments import TrainArguments, option
+from .arguments import TrainArguments, fill_in, option
 from .features import on_tpu
 from .folders import has_weights, read_model_config, read_model_record
-from .masking import IGNORED, MaskingCollator, check_mask_token
+from .masking import MaskingCollator, check_mask_token
 from .models import load_model, load_tokenizer, read_pretrained
 from .nsp import TextDatasetForNextSentencePrediction
 from .samplers import ExampleSampler
-from .settings import NlpbookError, logger, set_seed
-from .tasks import Task, drain
+from .settings import logger, require, set_seed
+from .tasks import IGNORED, Task, drain
 from .text import TokenizedText, text_files
 from .training import run_training
+
+if TYPE_CHECKING:
+    from transformers import BertForPreTraining, PreTrainedTokenizerBase
 
 # %% ../../nbs/core/pretraining.ipynb #2f1e2a39
 TASK_NAME = "pretraining"
@@ -45,31 +48,37 @@ class PretrainArguments(TrainArguments):
         "nlpbook-mini", "토크나이저 폴더, 또는 이어서 사전학습할 모델. 가중치가 있으면 거기서 이어 갑니다"
     )
     downstream_task_name: str = option(TASK_NAME, "과제 이름")
-    learning_rate: float = option(5e-4, "가장 높을 때의 학습률")
-    epochs: int = option(1, "글을 되풀이해 읽는 횟수")
-    batch_size: int = option(64, "배치 크기 (장치 하나당)")
+    learning_rate: float = option(5e-4, "가장 높을 때의 학습률", above=0)
+    epochs: int = option(1, "글을 되풀이해 읽는 횟수", min=1)
+    batch_size: int = option(64, "배치 크기 (장치 하나당)", min=1)
     lr_scheduler: str = option(
         "linear", "학습률 일정", choices=["exponential", "constant", "linear", "cosine"]
     )
-    warmup_ratio: float = option(0.1, "학습률을 천천히 올리는 구간의 비율")
-    weight_decay: float = option(0.01, "가중치 감쇠 (weight decay)")
-    gradient_clip_val: Optional[float] = option(1.0, "기울기 노름의 상한 (gradient clipping)")
-    train_file: str = option("", "글 파일, 폴더, 또는 패턴. 한 줄에 한 문장, 빈 줄이 문서의 경계")
-    val_file: Optional[str] = option(None, "검증용 글. 비우면 train_file의 문서에서 떼어 씀")
-    validation_every: int = option(50, "문서 몇 개마다 하나를 검증용으로 떼어 둘지 (val_file이 없을 때)")
-    short_seq_probability: float = option(0.1, "일부러 짧게 만드는 예시의 비율")
-    nsp_probability: float = option(0.5, "둘째 글을 다른 문서에서 가져올 확률. 0이면 NSP를 하지 않음")
-    mlm_probability: float = option(0.15, "빈칸으로 고르는 토큰의 비율")
+    warmup_ratio: float = option(0.1, "학습률을 천천히 올리는 구간의 비율", min=0, below=1)
+    weight_decay: float = option(0.01, "가중치 감쇠 (weight decay)", min=0)
+    gradient_clip_val: Optional[float] = option(1.0, "기울기 노름의 상한 (gradient clipping)", above=0)
+    train_file: str = option("", "글 파일, 폴더, 또는 패턴. 한 줄에 한 문장, 빈 줄이 문서의 경계", path=True)
+    val_file: Optional[str] = option(None, "검증용 글. 비우면 train_file의 문서에서 떼어 씀", path=True)
+    validation_every: int = option(
+        50, "문서 몇 개마다 하나를 검증용으로 떼어 둘지 (val_file이 없을 때)", min=2
+    )
+    short_seq_probability: float = option(0.1, "일부러 짧게 만드는 예시의 비율", min=0, max=1)
+    nsp_probability: float = option(
+        0.5, "둘째 글을 다른 문서에서 가져올 확률. 0이면 NSP를 하지 않음", min=0, max=1
+    )
+    mlm_probability: float = option(0.15, "빈칸으로 고르는 토큰의 비율", above=0, below=1)
     whole_word_mask: bool = option(False, "낱말을 통째로 빈칸으로 만듦 (whole-word masking)")
     fresh_examples: bool = option(True, "에폭마다 예시를 새로 만듦")
-    dropout: float = option(0.1, "사전학습 동안의 드롭아웃. 저장되는 모델 설정은 바뀌지 않음")
-    hidden_size: Optional[int] = option(None, "벡터의 차원. 비우면 모델 폴더의 값, 그것도 없으면 256")
-    num_hidden_layers: Optional[int] = option(None, "층의 수. 비우면 모델 폴더의 값이나 4")
-    num_attention_heads: Optional[int] = option(None, "어텐션 헤드의 수. 비우면 모델 폴더의 값이나 4")
-    intermediate_size: Optional[int] = option(None, "피드포워드의 차원. 비우면 모델 폴더의 값이나 1024")
-    max_position_embeddings: Optional[int] = option(None, "위치의 수. 비우면 모델 폴더의 값이나 256")
+    dropout: float = option(0.1, "사전학습 동안의 드롭아웃. 저장되는 모델 설정은 바뀌지 않음", min=0, max=1)
+    hidden_size: Optional[int] = option(None, "벡터의 차원. 비우면 모델 폴더의 값이나 256", min=1)
+    num_hidden_layers: Optional[int] = option(None, "층의 수. 비우면 모델 폴더의 값이나 4", min=1)
+    num_attention_heads: Optional[int] = option(None, "어텐션 헤드의 수. 비우면 모델 폴더의 값이나 4", min=1)
+    intermediate_size: Optional[int] = option(
+        None, "피드포워드의 차원. 비우면 모델 폴더의 값이나 1024", min=1
+    )
+    max_position_embeddings: Optional[int] = option(None, "위치의 수. 비우면 모델 폴더의 값이나 256", min=1)
 
-    metrics: ClassVar[tuple] = (
+    metrics: ClassVar[tuple[str, ...]] = (
         "val_loss",
         "val_mlm_loss",
         "val_nsp_loss",
@@ -78,51 +87,45 @@ class PretrainArguments(TrainArguments):
         "val_perplexity",
     )
 
-    def __post_init__(self):
-        files = text_files(self.train_file)
-        if self.downstream_corpus_name is None:
-            self.downstream_corpus_name = files[0].stem
+    def __post_init__(self) -> None:
+        fill_in(self, "downstream_corpus_name", text_files(self.train_file)[0].stem)
         super().__post_init__()
-        for name in ("short_seq_probability", "nsp_probability", "dropout"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise NlpbookError(f"{name}={getattr(self, name)!r}: 0과 1 사이여야 합니다.")
-        if not 0 < self.mlm_probability < 1:
-            raise NlpbookError(f"mlm_probability={self.mlm_probability!r}: 0보다 크고 1보다 작아야 합니다.")
-        if not isinstance(self.validation_every, int) or self.validation_every < 2:
-            raise NlpbookError(f"validation_every={self.validation_every!r}: 2 이상의 정수여야 합니다.")
         sizes = self.model_sizes()
-        for name, value in sizes.items():
-            if not isinstance(value, int) or value < 1:
-                raise NlpbookError(f"{name}={value!r}: 1 이상의 정수여야 합니다.")
-        if sizes["hidden_size"] % sizes["num_attention_heads"]:
-            raise NlpbookError(
-                f"hidden_size={sizes['hidden_size']}을(를) num_attention_heads={sizes['num_attention_heads']}(으)로 나눌 수 없습니다. 나누어떨어지게 고르세요."
-            )
-        if self.max_seq_length > sizes["max_position_embeddings"]:
-            raise NlpbookError(
-                f"max_seq_length={self.max_seq_length}이(가) 위치의 수 {sizes['max_position_embeddings']}을(를) 넘습니다. max_seq_length를 줄이세요. 처음부터 학습한다면 max_position_embeddings를 늘려도 됩니다."
-            )
+        hidden, heads, positions = (
+            sizes[name] for name in ("hidden_size", "num_attention_heads", "max_position_embeddings")
+        )
+        require(
+            hidden % heads == 0,
+            f"hidden_size={hidden}을(를) num_attention_heads={heads}(으)로 나눌 수 없습니다. 나누어떨어지게 고르세요.",
+        )
+        require(
+            self.max_seq_length <= positions,
+            f"max_seq_length={self.max_seq_length}이(가) 위치의 수 {positions}을(를) 넘습니다. max_seq_length를 줄이세요. 처음부터 학습한다면 max_position_embeddings를 늘려도 됩니다.",
+        )
 
     @property
-    def continues(self):
+    def continues(self) -> bool:
         """가중치가 있는 모델에서 이어 가면 `True`, 무작위 가중치에서 시작하면 `False`."""
         return not self.from_scratch and has_weights(self.pretrained_model_name)
 
-    def model_sizes(self):
-        """모델의 크기들. 적은 값, 모델 폴더의 값, 기본값의 차례로 고릅니다."""
+    def model_sizes(self) -> dict[str, int]:
+        """모델의 크기들. 적은 값, 모델 폴더의 값, 기본값의 차례로 고릅니다. 이어 갈 모델의 값과 다른 값을 적었으면 `NlpbookError`."""
         config = read_model_config(self.pretrained_model_name)
         sizes = {}
         for name, default in _SIZES.items():
             given, there = getattr(self, name), config.get(name)
-            if given is not None and self.continues and there is not None and given != there:
-                raise NlpbookError(
-                    f"{name}={given}: 이어서 사전학습할 모델의 값 {there}과(와) 다릅니다. 비워 두거나, 처음부터 학습하려면 from_scratch를 켜세요."
-                )
+            require(
+                given in {None, there} or there is None or not self.continues,
+                f"{name}={given}: 이어서 사전학습할 모델의 값 {there}과(와) 다릅니다. 비워 두거나, 처음부터 학습하려면 from_scratch를 켜세요.",
+            )
             sizes[name] = given if given is not None else there if there is not None else default
         return sizes
 
 # %% ../../nbs/core/pretraining.ipynb #03eeb8c4
-def repeat_positions(model, learned):
+def repeat_positions(
+    model: "BertForPreTraining",
+    learned: int,  # 배운 위치의 수
+) -> None:
     """짧은 예시로만 학습해 배운 적 없는 뒤쪽 위치의 임베딩을, 앞의 `learned`개를 되풀이해 채웁니다.
 
     가까운 토큰을 보는 어텐션이 뒤쪽에서도 바로 통합니다: Beltagy 외 (2020), Longformer.
@@ -131,27 +134,19 @@ def repeat_positions(model, learned):
     with torch.no_grad():
         weight.copy_(weight[torch.arange(len(weight)) % learned])
 
+# %% ../../nbs/core/pretraining.ipynb #d5fce82e
+def load_pretraining_model(
+    args: PretrainArguments,
+    tokenizer: "PreTrainedTokenizerBase",
+) -> "BertForPreTraining":
+    """사전학습할 `BertForPreTraining`. 가중치가 있는 모델이면 이어 가고, 없으면 무작위로 시작합니다.
 
-def load_pretraining_model(args, tokenizer):
-    """사전학습할 `BertForPreTraining`. 가중치가 있는 모델이면 이어 가고, 없으면 무작위로 시작합니다."""
-    from transformers import AutoConfig, BertConfig, BertForPreTraining
+    BERT 구조가 아니거나 토크나이저의 어휘가 모델의 것보다 크면 `NlpbookError`를 냅니다.
+    """
+    from transformers import BertConfig, BertForPreTraining
 
     if args.continues:
-        config = read_pretrained(args.pretrained_model_name, AutoConfig.from_pretrained)
-        if config.model_type != "bert":
-            raise NlpbookError(
-                f"{args.pretrained_model_name}: {config.model_type} 모델입니다. pretrained_model_name에 BERT 구조의 모델 폴더나 이름을 적으세요."
-            )
-        if config.vocab_size < len(tokenizer):
-            raise NlpbookError(
-                f"{args.pretrained_model_name}: 모델의 어휘 {config.vocab_size}개보다 토크나이저의 어휘 {len(tokenizer)}개가 많습니다. 모델과 함께 저장된 토크나이저를 쓰세요."
-            )
-        model = load_model(BertForPreTraining, args)
-        logger.info("%s의 가중치에서 이어서 사전학습합니다.", Path(args.pretrained_model_name).name)
-        learned = read_model_record(args.pretrained_model_name).get("max_seq_length", args.max_seq_length)
-        if learned < args.max_seq_length:
-            repeat_positions(model, learned)
-            logger.info("%d번째부터의 위치 임베딩을 앞에서 배운 것을 되풀이해 채웠습니다.", learned + 1)
+        model = _load_known(args, tokenizer)
     else:
         model = BertForPreTraining(
             BertConfig(vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **args.model_sizes())
@@ -159,19 +154,43 @@ def load_pretraining_model(args, tokenizer):
         tokenizer.model_max_length = model.config.max_position_embeddings
         logger.info("무작위 가중치에서 시작합니다.")
     for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
+        if isinstance(module, nn.Dropout):
             module.p = args.dropout
     return model
 
+
+def _load_known(args: PretrainArguments, tokenizer: "PreTrainedTokenizerBase") -> "BertForPreTraining":
+    from transformers import AutoConfig, BertForPreTraining
+
+    name = args.pretrained_model_name
+    config = read_pretrained(name, AutoConfig.from_pretrained)
+    require(
+        config.model_type == "bert",
+        f"{name}: {config.model_type} 모델입니다. pretrained_model_name에 BERT 구조의 모델 폴더나 이름을 적으세요.",
+    )
+    require(
+        config.vocab_size >= len(tokenizer),
+        f"{name}: 모델의 어휘 {config.vocab_size}개보다 토크나이저의 어휘 {len(tokenizer)}개가 많습니다. 모델과 함께 저장된 토크나이저를 쓰세요.",
+    )
+    model = load_model(BertForPreTraining, args)
+    logger.info("%s의 가중치에서 이어서 사전학습합니다.", Path(name).name)
+    learned = read_model_record(name).get("max_seq_length", args.max_seq_length)
+    if learned < args.max_seq_length:
+        repeat_positions(model, learned)
+        logger.info("%d번째부터의 위치 임베딩을 앞에서 배운 것을 되풀이해 채웠습니다.", learned + 1)
+    return model
+
 # %% ../../nbs/core/pretraining.ipynb #217a0d5f
-_ROUND_UP = 128  # 빈칸의 수를 이 배수로 맞추면 행렬 모양의 가짓수가 줄어 CPU에서 빠릅니다.
+_ROUND_UP = 128  # 빈칸의 수를 이 배수로 맞춥니다.
 
 
-def pretraining_losses(model, batch):
-    """`BertForPreTraining`의 손실을 빈칸 자리에서만 계산합니다.
+def pretraining_losses(
+    model: "BertForPreTraining",
+    batch: dict[str, torch.Tensor],  # `MaskingCollator`의 배치 (batch, seq)
+) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """`BertForPreTraining`의 손실을 빈칸 자리에서만 계산합니다. 값은 라이브러리의 것과 반올림 오차만큼만 다릅니다.
 
-    `(MLM 손실의 합, 빈칸의 수, 빈칸의 점수와 정답, NSP 점수 (batch, 2))`를 돌려줍니다. 점수(logit)를 모든 자리가 아니라
-    빈칸 자리에서만 구하므로 어휘 크기의 행렬 곱이 약 1/7로 줄어듭니다. 값은 라이브러리의 것과 반올림 오차만큼만 다릅니다.
+    `(MLM 손실의 합, 빈칸의 수, 빈칸의 점수 (n, vocab)와 정답 (n,), NSP 점수 (batch, 2))`를 돌려줍니다.
     """
     found = model.bert(
         input_ids=batch["input_ids"],
@@ -179,10 +198,10 @@ def pretraining_losses(model, batch):
         token_type_ids=batch["token_type_ids"],
     )
     hidden, targets = found.last_hidden_state.flatten(0, 1), batch["labels"].flatten()
-    if not on_tpu():  # TPU에서는 모양이 바뀌면 다시 컴파일하므로 모든 자리를 계산합니다.
+    if not on_tpu():
         where = targets.ne(IGNORED).nonzero().squeeze(1)
         count = len(where)
-        where = torch.nn.functional.pad(where, (0, -count % _ROUND_UP))
+        where = nn.functional.pad(where, (0, -count % _ROUND_UP))
         hidden, targets = hidden[where], targets[where]
         targets[count:] = IGNORED
     scores, next_scores = model.cls(hidden, found.pooler_output)
@@ -193,15 +212,15 @@ def pretraining_losses(model, batch):
 class PretrainTask(Task):
     """BERT의 사전학습. 지표는 `loss`(둘의 합), `mlm_loss`, `nsp_loss`, `mlm_acc`, `nsp_acc`, `perplexity`(e의 `mlm_loss`제곱)입니다."""
 
-    def __init__(self, model, args):
-        super().__init__(model, args)
-        self.means = torch.nn.ModuleDict(
-            {name: MeanMetric() for name in ("mlm_loss", "nsp_loss", "mlm_acc", "nsp_acc")}
-        )
+    def __init__(self, model: "BertForPreTraining", args: PretrainArguments):
+        from torchmetrics import MeanMetric
 
-    def training_step(self, batch, batch_idx):
+        super().__init__(model, args)
+        names = ("mlm_loss", "nsp_loss", "mlm_acc", "nsp_acc")
+        self.means = nn.ModuleDict({name: MeanMetric() for name in names})
+
+    def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> dict[str, torch.Tensor]:
         loss, count, _, next_scores = pretraining_losses(self.model, batch)
-        # 프로세스마다 빈칸의 수가 달라도 전체 평균이 되도록, 빈칸의 수를 모두 더해 나눕니다.
         count = count.float()
         if self.trainer.world_size > 1:
             torch.distributed.all_reduce(count)
@@ -210,26 +229,54 @@ class PretrainTask(Task):
         nsp = cross_entropy(next_scores, batch["next_sentence_label"])
         return {"loss": mlm + nsp, "mlm_loss": mlm.detach(), "nsp_loss": nsp.detach()}
 
-    def validation_step(self, batch, batch_idx):
+    def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
         loss, count, (scores, targets), next_scores = pretraining_losses(self.model, batch)
         right = (scores.argmax(dim=-1) == targets).sum()
         labels = batch["next_sentence_label"]
+        next_right = (next_scores.argmax(dim=-1) == labels).float().mean()
         if count:
             self.means["mlm_loss"].update(loss / count, weight=count)
             self.means["mlm_acc"].update(right / count, weight=count)
         self.means["nsp_loss"].update(cross_entropy(next_scores, labels), weight=len(labels))
-        self.means["nsp_acc"].update(
-            (next_scores.argmax(dim=-1) == labels).float().mean(), weight=len(labels)
-        )
+        self.means["nsp_acc"].update(next_right, weight=len(labels))
 
-    test_step = validation_step
-
-    def compute_metrics(self):
+    def compute_metrics(self) -> dict[str, torch.Tensor]:
         found = {name: drain(metric) for name, metric in self.means.items()}
         return {"loss": found["mlm_loss"] + found["nsp_loss"], **found, "perplexity": found["mlm_loss"].exp()}
 
 # %% ../../nbs/core/pretraining.ipynb #e5844615
-def make_pretraining_loader(dataset, args, shuffle):
+def pretraining_datasets(
+    args: PretrainArguments,
+    tokenizer: "PreTrainedTokenizerBase",
+) -> tuple[TextDatasetForNextSentencePrediction, TextDatasetForNextSentencePrediction]:
+    """설정에 맞는 `(학습, 검증)` 데이터셋. 토크나이저에 `[MASK]`가 없으면 `NlpbookError`를 냅니다."""
+    check_mask_token(tokenizer)
+    common: dict[str, Any] = {
+        "short_seq_probability": args.short_seq_probability,
+        "nsp_probability": args.nsp_probability,
+        "seed": args.seed or 0,
+        "validation_every": args.validation_every,
+        "fixed_length": args.pad_to_max_length or on_tpu(),
+    }
+    text = TokenizedText(tokenizer, args.train_file, args.overwrite_cache)
+    parts = ("train", "val")
+    held_out = text
+    if args.val_file is not None:
+        held_out, parts = TokenizedText(tokenizer, args.val_file, args.overwrite_cache), ("all", "all")
+    length = args.max_seq_length
+    return (
+        TextDatasetForNextSentencePrediction(
+            tokenizer, text, length, part=parts[0], fresh=args.fresh_examples, **common
+        ),
+        TextDatasetForNextSentencePrediction(tokenizer, held_out, length, part=parts[1], **common),
+    )
+
+
+def make_pretraining_loader(
+    dataset: TextDatasetForNextSentencePrediction,
+    args: PretrainArguments,
+    shuffle: bool,  # 학습이면 True, 평가이면 False
+) -> DataLoader:
     """빈칸을 만들며 읽는 데이터로더."""
     return DataLoader(
         dataset,
@@ -240,33 +287,8 @@ def make_pretraining_loader(dataset, args, shuffle):
         pin_memory=torch.cuda.is_available(),
     )
 
-
-def pretraining_datasets(args, tokenizer):
-    """설정에 맞는 `(학습, 검증)` 데이터셋."""
-    check_mask_token(tokenizer)
-    common = {
-        "short_seq_probability": args.short_seq_probability,
-        "nsp_probability": args.nsp_probability,
-        "seed": args.seed or 0,
-        "validation_every": args.validation_every,
-        "fixed_length": args.pad_to_max_length or on_tpu(),
-    }
-    text = TokenizedText(tokenizer, args.train_file, args.overwrite_cache)
-    held_out = (
-        text if args.val_file is None else TokenizedText(tokenizer, args.val_file, args.overwrite_cache)
-    )
-    parts = ("train", "val") if args.val_file is None else ("all", "all")
-    return (
-        TextDatasetForNextSentencePrediction(
-            tokenizer, text, args.max_seq_length, part=parts[0], fresh=args.fresh_examples, **common
-        ),
-        TextDatasetForNextSentencePrediction(
-            tokenizer, held_out, args.max_seq_length, part=parts[1], **common
-        ),
-    )
-
 # %% ../../nbs/core/pretraining.ipynb #a73495bb
-def pretrain_bert(args):
+def pretrain_bert(args: PretrainArguments) -> dict[str, Any]:
     """설정대로 데이터 준비부터 사전학습까지 하고 결과를 사전으로 돌려줍니다."""
     set_seed(args)
     tokenizer = load_tokenizer(args)

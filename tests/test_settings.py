@@ -1,0 +1,171 @@
+"""설정: 범위는 한곳에서 검사하고, 채운 값은 다시 채우고, 이름과 경로는 어디서나 풀립니다."""
+
+import os
+import pickle
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Optional
+
+import pytest
+
+from nlpbook_nbs.classification import ClassificationDeployArguments
+from nlpbook_nbs.core import folders
+from nlpbook_nbs.core.arguments import TrainArguments, check_options, load_arguments, option
+from nlpbook_nbs.core.folders import usable_positions
+from nlpbook_nbs.core.settings import NlpbookError, cache_dir, home_dir
+
+
+@dataclass
+class Shares:
+    count: int = option(1, "개수", min=1, max=9)
+    limit: Optional[int] = option(None, "상한", min=2)
+    share: float = option(0.5, "비율", min=0, below=1)
+    rate: float = option(1.0, "속도", above=0)
+    kind: str = option("가", "종류", choices=["가", "나"])
+    folder: str = option("", "폴더", path=True)
+
+    def __post_init__(self):
+        check_options(self)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"count": 0}, "count=0: 1 이상 9 이하의 정수여야 합니다."),
+        ({"count": 10}, "count=10: 1 이상 9 이하의 정수여야 합니다."),
+        ({"count": 2.0}, "count=2.0: 1 이상 9 이하의 정수여야 합니다."),
+        ({"count": True}, "count=True: 1 이상 9 이하의 정수여야 합니다."),
+        ({"count": None}, "count=None: 1 이상 9 이하의 정수여야 합니다."),
+        ({"limit": 1}, "limit=1: 비우거나 2 이상의 정수를 적으세요."),
+        ({"share": 1}, "share=1: 0 이상 1 미만의 수여야 합니다."),
+        ({"share": "반"}, "share='반': 0 이상 1 미만의 수여야 합니다."),
+        ({"rate": 0}, "rate=0: 0보다 큰 유한한 수여야 합니다."),
+        ({"rate": float("inf")}, "rate=inf: 0보다 큰 유한한 수여야 합니다."),
+        ({"kind": "다"}, "kind='다': 가, 나 가운데 하나여야 합니다."),
+        ({"folder": 3}, "folder=3: 파일이나 폴더의 경로를 적으세요."),
+    ],
+)
+def test_value_out_of_its_range_is_refused_in_one_sentence(wrong, sentence):
+    with pytest.raises(NlpbookError) as error:
+        Shares(**wrong)
+    assert str(error.value) == sentence
+
+
+def test_range_of_a_field_that_a_subclass_adds_is_checked_too():
+    @dataclass
+    class Mine(TrainArguments):
+        beams: int = option(4, "후보의 수", min=1)
+
+    assert Mine(beams=1).beams == 1
+    with pytest.raises(NlpbookError, match="beams=0: 1 이상의 정수여야 합니다"):
+        Mine(beams=0)
+
+
+def test_ranges_do_not_disturb_the_command_line():
+    read = load_arguments(Shares, argv=["--count", "3", "--folder", "~/x", "--kind", "나"])
+    assert (read.count, read.limit, read.kind) == (3, None, "나")
+    assert read.folder == os.path.expanduser("~/x")
+
+
+def test_derived_model_folder_follows_the_corpus_and_the_users_own_does_not():
+    """결함 11: replace가 옛 폴더를 물려주어 새 모델이 옛 모델을 덮어썼습니다."""
+    args = TrainArguments(downstream_corpus_name="nsmc")
+    other = replace(args, downstream_corpus_name="mine")
+    assert Path(other.downstream_model_dir) == Path("nlpbook-models", "document-classification-mine")
+    again = replace(pickle.loads(pickle.dumps(other)), downstream_task_name="pair-classification")
+    assert Path(again.downstream_model_dir) == Path("nlpbook-models", "pair-classification-mine")
+    assert TrainArguments(**(asdict(args) | {"downstream_corpus_name": "mine"})) == other
+    mine = replace(args, downstream_model_dir="my-model")
+    assert replace(mine, downstream_corpus_name="mine").downstream_model_dir == "my-model"
+
+
+def test_deploy_settings_taken_from_a_folder_are_taken_anew_from_another(tmp_path):
+    for name, record in {
+        "a": '{"task": "pair-classification", "max_seq_length": 64}',
+        "b": '{"task": "document-classification", "max_seq_length": 32}',
+    }.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "nlpbook.json").write_text(record)
+    first = ClassificationDeployArguments(downstream_model_dir=str(tmp_path / "a"))
+    second = replace(first, downstream_model_dir=str(tmp_path / "b"))
+    assert (first.max_seq_length, second.max_seq_length) == (64, 32)
+    assert second.downstream_task_name == "document-classification"
+    kept = replace(first, max_seq_length=16)
+    assert replace(kept, downstream_model_dir=str(tmp_path / "b")).max_seq_length == 16
+
+
+@pytest.mark.parametrize("length", ['"64"', "2", "64.5", "[]"])
+def test_length_in_a_record_is_checked_like_any_other(tmp_path, length):
+    (tmp_path / "nlpbook.json").write_text(f'{{"max_seq_length": {length}}}')
+    with pytest.raises(NlpbookError, match="max_seq_length=.*3 이상의 정수"):
+        ClassificationDeployArguments(downstream_model_dir=str(tmp_path))
+
+
+def test_name_of_a_model_stays_as_the_user_wrote_it():
+    """결함 11: 컴퓨터의 경로가 설정에 새어 들어갔습니다."""
+    args = TrainArguments(pretrained_model_name="nlpbook-mini")
+    assert args.pretrained_model_name == "nlpbook-mini" and "모델 nlpbook-mini ·" in args.summary()
+    with pytest.raises(NlpbookError, match="max_seq_length=257.*256 이하로"):
+        replace(args, max_seq_length=257)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    return tmp_path
+
+
+def test_home_is_expanded_in_every_path_setting(home, tiny_model):
+    """결함 11: `~`라는 이름의 폴더가 생겼습니다."""
+    args = TrainArguments(downstream_corpus_root_dir="~/corpora", downstream_model_dir="~/model")
+    assert args.downstream_corpus_root_dir == str(home / "corpora")
+    assert args.downstream_model_dir == str(home / "model")
+    deploy = ClassificationDeployArguments(downstream_model_dir="~/tiny", max_seq_length=64)
+    assert deploy.downstream_model_dir == str(tiny_model)
+    with pytest.raises(NlpbookError, match="max_seq_length=65"):
+        TrainArguments(pretrained_model_name="~/tiny", max_seq_length=65)
+
+
+def test_home_is_expanded_where_folders_are_read(home, tiny_model, monkeypatch):
+    assert not folders.has_weights("~/tiny")
+    assert folders.read_model_config("~/tiny")["hidden_size"] == 32
+    (tiny_model / "nlpbook.json").write_text('{"task": "x"}')
+    assert folders.read_model_record("~/tiny") == {"task": "x"}
+    (home / "args.json").write_text('{"epochs": 2}')
+    assert load_arguments(TrainArguments, "~/args.json").epochs == 2
+    monkeypatch.setenv("NLPBOOK_CACHE", "~/c")
+    monkeypatch.setenv("NLPBOOK_HOME", "~/h")
+    assert (cache_dir(), home_dir()) == (home / "c", home / "h")
+
+
+@pytest.mark.parametrize(
+    ("config", "positions"),
+    [
+        ({"model_type": "bert", "max_position_embeddings": 300}, 300),
+        ({"model_type": "gpt2", "n_positions": 128}, 128),
+        ({"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 1}, 512),
+        ({"model_type": "xlm-roberta", "max_position_embeddings": 514}, 512),
+        ({"model_type": "mpnet", "max_position_embeddings": 514}, 512),
+        ({"model_type": "t5"}, None),
+        ({"model_type": "xlnet"}, None),
+        ({"model_type": "bloom"}, None),
+        ({"model_type": "deberta-v2", "position_biased_input": False}, None),
+        ({"model_type": "none-such", "max_position_embeddings": 77}, 77),
+        ({"max_position_embeddings": 77}, 77),
+        ({}, None),
+    ],
+    ids=str,
+)
+def test_positions_are_those_that_the_model_can_use(config, positions):
+    from transformers import AutoConfig
+
+    assert usable_positions(config) == positions
+    if config.get("model_type") in {"bert", "gpt2", "roberta"}:
+        built = AutoConfig.for_model(**config)
+        assert usable_positions(built) == usable_positions(built.to_dict()) == positions
+
+
+def test_every_embedded_model_is_there():
+    for name, model in folders.EMBEDDED_MODELS.items():
+        assert (model.path / "config.json").is_file() and folders.has_weights(name) and model.license
