@@ -72,7 +72,7 @@ class SlowHandler(BaseHTTPRequestHandler):
 
 FETCH = """
 import sys
-from nlpbook_nbs.core.files import fetch_file
+from nlpbook_nbs.core.fetch import fetch_file
 print("ready", flush=True)
 fetch_file(sys.argv[1], sys.argv[2], sys.argv[3], wait=0.01)
 """
