@@ -1,5 +1,6 @@
 """지문: 큰 파일은 한 번만 읽고, 바뀐 것은 놓치지 않으며, 말뭉치 클래스의 코드도 봅니다 (결함 2, 8, 12)."""
 
+import importlib
 import itertools
 import os
 import pickle
@@ -254,15 +255,15 @@ def fingerprint(tmp_path, monkeypatch):
     (tmp_path / "train.txt").write_text("좋다\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
 
-    def make(old="", new="", use="Mine()"):
+    def make(old="", new="", use=lambda mine: mine()):
         number = next(_NUMBERS)
         names = {"helpers": f"helpers{number}", "mine": f"mine{number}"}
         text = CORPUS.replace(old, new).replace("import helpers", f"import {names['helpers']} as helpers")
         (tmp_path / f"{names['helpers']}.py").write_text(HELPERS.replace(old, new), encoding="utf-8")
         (tmp_path / f"{names['mine']}.py").write_text(text, encoding="utf-8")
-        scope = {}
-        exec(f"from {names['mine']} import Mine; Mine.__module__ = 'mine'; made = {use}", scope)
-        return corpus_fingerprint(scope["made"], tmp_path, "train", None)
+        mine = importlib.import_module(names["mine"]).Mine
+        mine.__module__ = "mine"
+        return corpus_fingerprint(use(mine), tmp_path, "train", None)
 
     return make
 
@@ -290,7 +291,9 @@ def test_comments_blank_lines_and_line_numbers_do_not_matter(fingerprint):
 
 
 def test_settings_of_the_object_matter(fingerprint):
-    assert fingerprint() == fingerprint(use="Mine(True)") != fingerprint(use="Mine(False)")
+    assert (
+        fingerprint() == fingerprint(use=lambda mine: mine(True)) != fingerprint(use=lambda mine: mine(False))
+    )
 
 
 def test_stale_cache_is_not_used_after_the_code_was_changed(train_args, mini_tokenizer, tmp_path):
