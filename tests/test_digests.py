@@ -155,7 +155,7 @@ def test_columns_are_verified_once_and_again_when_they_change(tmp_path, monkeypa
     checks.clear()
     for _ in range(3):
         assert cached_columns(folder, build)["ids"][-1] == 999
-    assert checks == []
+    assert len(checks) == 1
     data = bytearray((folder / "ids.npy").read_bytes())
     data[-1] ^= 1
     (folder / "ids.npy").write_bytes(data)

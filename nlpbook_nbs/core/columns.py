@@ -106,13 +106,14 @@ class _Damaged(Exception):
     """열 파일이 적어 둔 크기나 체크섬과 다릅니다."""
 
 
-def _read_columns(folder: Path) -> dict[str, np.ndarray]:
+def _read_columns(folder: Path, just_written: bool = False) -> dict[str, np.ndarray]:
     try:
         record = json.loads((folder / "columns.json").read_text(encoding="utf-8"))
         columns = {}
         for name, expected in record["columns"].items():
             path = folder / f"{name}.npy"
-            if path.stat().st_size != expected["bytes"] or _checksum(path) != expected["crc32"]:
+            whole = path.stat().st_size == expected["bytes"]
+            if not whole or not (just_written or _checksum(path) == expected["crc32"]):
                 raise _Damaged
             columns[name] = open_column(path)
         return columns
@@ -218,7 +219,7 @@ def _cached(
                     )  # 기다리는 동안 다른 프로세스가 만들었을 수 있습니다.
                 if columns is None:
                     _write_columns(folder, write)
-                    columns = _read_columns(folder)
+                    columns = _read_columns(folder, just_written=True)
                 return columns
     except NlpbookError as error:
         if not isinstance(error.__cause__, OSError):

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from .digests import remembered_digest
-
 from .arguments import check_corpus_name
+from .digests import remembered_digest
 from .fetch import fetch_file, git_blob_id
 from .files import folder_aside, lock_for, written_aside
 from .settings import PACKAGE_DIR, NlpbookError, logger

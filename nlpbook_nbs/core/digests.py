@@ -65,7 +65,7 @@ def remembered_digest(
 
     파일이 없으면 `OSError`를 냅니다. 적어 둘 수 없으면(읽기 전용 캐시) 기억하지 않고 값만 돌려줍니다.
     """
-    whole = os.path.abspath(path)
+    whole = os.path.abspath(os.path.expanduser(path))
     memory = (
         cache_dir() / "digests" / f"{digest_of(whole.encode('utf-8', 'surrogateescape'), kind.encode())}.json"
     )

@@ -151,7 +151,9 @@ def lock_for(
     folder = cache_dir() / "locks"
     with explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / f"{hashlib.sha1(os.path.abspath(path).encode()).hexdigest()}.lock")
+    return FileLock(
+        folder / f"{hashlib.sha1(os.path.abspath(os.path.expanduser(path)).encode()).hexdigest()}.lock"
+    )
 
 # %% ../../nbs/core/files.ipynb #a7dbbe99
 def read_text(
