@@ -225,7 +225,7 @@ def test_closed_pipe_is_no_error(command, tmp_path):
 def test_two_processes_share_one_training_and_print_one_result(command, tmp_path):
     options = ["--accelerator", "cpu", "--devices", "2", "--strategy", "ddp", "--no_group_by_length"]
     done = subprocess.run(
-        [NLPBOOK, *command, *options], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=120
+        [NLPBOOK, *command, *options], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=1200
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert len(done.stdout.splitlines()) == 1 and done.stderr.count("에폭 1/1") == 1
