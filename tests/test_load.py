@@ -20,7 +20,9 @@ def saved(tmp_path, mini_tokenizer):
 
     def make(cls, **record):
         names = {0: "부정", 1: "긍정"}
-        config = BertConfig(vocab_size=len(mini_tokenizer), id2label=names, **SMALL_BERT)
+        config = BertConfig(
+            vocab_size=len(mini_tokenizer), id2label=names, **(SMALL_BERT | {"max_position_embeddings": 160})
+        )
         folder = tmp_path / "saved"
         cls(config).save_pretrained(folder)
         mini_tokenizer.save_pretrained(folder)
