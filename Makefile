@@ -52,6 +52,7 @@ quarto:
 export: $(INSTALLED)
 	$(BIN)/nbdev_export
 	$(BIN)/nbdev_clean
+	$(BIN)/python tools/stub.py
 	$(BIN)/python tools/links.py
 	$(BIN)/python tools/contents.py
 	$(BIN)/python tools/api.py

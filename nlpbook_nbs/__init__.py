@@ -6,6 +6,7 @@ __all__ = []
 
 # %% ../nbs/init.ipynb #04a8a597
 import importlib
+from typing import Any
 
 # %% ../nbs/init.ipynb #eea44844
 _EXPORTS = {
@@ -23,7 +24,7 @@ _HOME = {name: module for module, names in _EXPORTS.items() for name in names}
 __all__ = list(_HOME)
 
 # %% ../nbs/init.ipynb #64ff72a3
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     """`nlpbook.이름`을 처음 쓸 때 그 이름이 정의된 모듈을 불러옵니다."""
     if name in _HOME:
         return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
@@ -36,5 +37,5 @@ def __getattr__(name):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])

@@ -5,12 +5,14 @@ import errno
 import hashlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
-from nlpbook_nbs.core import corpora, files
+from nlpbook_nbs.core import corpora
+from nlpbook_nbs.core import fetch as fetching
 from nlpbook_nbs.core.corpora import CorpusFile, CorpusInfo, download
-from nlpbook_nbs.core.files import fetch_file, git_blob_id
+from nlpbook_nbs.core.fetch import fetch_file, git_blob_id
 from nlpbook_nbs.core.settings import NlpbookError
 
 BODY = bytes(range(256)) * 2000  # 512,000바이트
@@ -129,7 +131,7 @@ def test_interrupted_download_goes_on_where_it_stopped(server, tmp_path):
 
 
 def test_stalled_server_is_left_after_the_timeout(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(corpora, "READ_TIMEOUT", 0.3)
+    monkeypatch.setattr(fetching, "READ_TIMEOUT", 0.3)
     fetch(server, "stall", tmp_path / "file")
     assert git_blob_id(tmp_path / "file") == BLOB
 
@@ -164,7 +166,7 @@ def test_full_disk_is_one_sentence_and_leaves_nothing(server, tmp_path, monkeypa
     class Full:
         free = 1000
 
-    monkeypatch.setattr(files.shutil, "disk_usage", lambda path: Full)
+    monkeypatch.setattr(fetching.shutil, "disk_usage", lambda path: Full)
     with pytest.raises(NlpbookError, match="디스크가 가득"):
         fetch(server, "ok", tmp_path / "file")
     assert list(tmp_path.glob("file*")) == []
@@ -174,7 +176,7 @@ def test_disk_that_fills_up_while_writing_leaves_nothing(server, tmp_path, monke
     def full(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(files, "git_blob_id", full)
+    monkeypatch.setattr(fetching, "git_blob_id", full)
     with pytest.raises(NlpbookError, match="디스크가 가득"):
         fetch(server, "ok", tmp_path / "file")
     assert not (tmp_path / "file").exists()
@@ -184,7 +186,7 @@ def test_read_only_folder_is_one_sentence(server, tmp_path, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(files.Path, "mkdir", refuse)
+    monkeypatch.setattr(fetching.Path, "mkdir", refuse)
     with pytest.raises(NlpbookError, match="쓰기 권한이 없는 폴더"):
         fetch(server, "ok", tmp_path / "no" / "file")
 
@@ -247,7 +249,7 @@ def test_korpora_finds_the_files_where_we_put_them(tmp_path, monkeypatch):
 
     from Korpora import Korpora, korpus_nsmc
 
-    shutil.copytree(files.Path(corpora.sample_root(), "nsmc"), tmp_path / "nsmc")
+    shutil.copytree(Path(corpora.sample_root(), "nsmc"), tmp_path / "nsmc")
     monkeypatch.setattr(korpus_nsmc, "fetch", lambda url, path, *args: None)
     assert len(Korpora.load("nsmc", root_dir=str(tmp_path)).train.texts) == 792
 

@@ -41,6 +41,25 @@ def test_export_and_clean_leave_no_diff(copy):
     assert changed == new == []
 
 
+def test_stub_for_editors_follows_the_table_of_root_names(copy):
+    command = [sys.executable, copy / "tools" / "stub.py"]
+    assert subprocess.run([*command, "--check"], capture_output=True, check=False).returncode == 0
+    init = copy / "nlpbook_nbs" / "__init__.py"
+    text = init.read_text(encoding="utf-8")
+    init.write_text(text.replace('("load_arguments",)', '("load_arguments", "option")'), encoding="utf-8")
+    assert subprocess.run([*command, "--check"], capture_output=True, check=False).returncode == 1
+    subprocess.run(command, check=True)
+    stub = (copy / "nlpbook_nbs" / "__init__.pyi").read_text(encoding="utf-8")
+    assert "from .core.arguments import option as option" in stub
+
+
+def test_every_root_name_is_there():
+    import nlpbook_nbs
+
+    assert {name for name in nlpbook_nbs.__all__ if not hasattr(nlpbook_nbs, name)} == set()
+    assert set(nlpbook_nbs.__all__) <= set(dir(nlpbook_nbs))
+
+
 def test_every_link_to_us_follows_settings_ini():
     done = subprocess.run(
         [sys.executable, ROOT / "tools" / "links.py", "--check"], capture_output=True, text=True, check=False
@@ -144,51 +163,6 @@ def test_package_does_not_need_nbdev_at_run_time():
         assert not {name for name in names if name.split(".")[0] in {"nbdev", "fastcore", "execnb"}}, (
             path.name
         )
-
-
-FLOORS = {
-    "settings": 1,
-    "corpora": 2,
-    "exercises": 2,
-    "features": 2,
-    "plots": 2,
-    "training": 3,
-    "widgets": 5,
-    "cli": 5,
-}
-
-
-# 같은 층에서 빌려 쓰는 것: 문장 쌍은 문서 분류의 데이터셋과 과제를, 공격은 그 대상인 사전학습과 미세조정을 씁니다.
-SHARED = {
-    ("paircls", "classification"),
-    ("mask_attack", "pretrain"),
-    ("mask_attack", "classification"),
-}
-
-
-def node_is_relative(node):
-    return getattr(node, "level", 0) == 1
-
-
-def test_modules_import_downwards_only():
-    """1층 settings, 2층 corpora와 exercises와 features와 plots, 3층 training, 4층은 과제들, 5층은 들어오는 문입니다."""
-    for path in (ROOT / "nlpbook_nbs").glob("[a-z]*.py"):
-        floor = FLOORS.get(path.stem, 4)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            name = node.module or "" if isinstance(node, ast.ImportFrom) else ""
-            name = (
-                name
-                if node_is_relative(node)
-                else name.removeprefix("nlpbook_nbs.")
-                if name.startswith("nlpbook_nbs.")
-                else ""
-            )
-            if name:
-                other = FLOORS.get(name, 4)
-                shared = (path.stem, name) in SHARED
-                assert other < floor or (other == floor == 2) or shared, (
-                    f"{path.stem}({floor}층) → {name}({other}층)"
-                )
 
 
 def test_sample_corpus_is_balanced_original_and_in_the_official_format():

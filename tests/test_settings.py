@@ -6,11 +6,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Optional
 
+import numpy as np
 import pytest
 
 from nlpbook_nbs.classification import ClassificationDeployArguments
 from nlpbook_nbs.core import folders
 from nlpbook_nbs.core.arguments import TrainArguments, check_options, load_arguments, option
+from nlpbook_nbs.core.columns import cached_columns
+from nlpbook_nbs.core.corpora import download
+from nlpbook_nbs.core.digests import file_digest
+from nlpbook_nbs.core.files import read_text, written_aside
 from nlpbook_nbs.core.folders import usable_positions
 from nlpbook_nbs.core.settings import NlpbookError, cache_dir, home_dir
 
@@ -169,3 +174,16 @@ def test_positions_are_those_that_the_model_can_use(config, positions):
 def test_every_embedded_model_is_there():
     for name, model in folders.EMBEDDED_MODELS.items():
         assert (model.path / "config.json").is_file() and folders.has_weights(name) and model.license
+
+
+def test_home_is_expanded_where_files_are_read_and_written(home):
+    with written_aside("~/new/file.txt") as part:
+        part.write_text("좋다", encoding="utf-8")
+    assert read_text("~/new/file.txt") == "좋다" and (home / "new" / "file.txt").is_file()
+    assert file_digest("~/new/file.txt") == file_digest(home / "new" / "file.txt")
+    (home / "corpora" / "mine").mkdir(parents=True)
+    (home / "corpora" / "mine" / "train.tsv").touch()
+    assert download("mine", "~/corpora") == home / "corpora" / "mine"
+    cached_columns("~/cache/demo", lambda: {"a": np.arange(3)})
+    assert (home / "cache" / "demo" / "a.npy").is_file()
+    assert not Path("~").exists()

@@ -9,13 +9,17 @@ import os
 import shutil
 import sys
 import tarfile
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from .arguments import check_corpus_name
-from .files import fetch_file, folder_aside, git_blob_id, lock_for, written_aside
+from .digests import remembered_digest
+from .fetch import fetch_file, git_blob_id
+from .files import folder_aside, lock_for, written_aside
 from .settings import PACKAGE_DIR, NlpbookError, logger
 
 # %% ../../nbs/core/corpora.ipynb #b3af173b
@@ -39,16 +43,16 @@ class CorpusInfo:
     license: str
     homepage: str
     citation: str
-    files: tuple
+    files: tuple[CorpusFile, ...]
 
 
-def _github(repo, commit, folder, *files):
+def _github(repo: str, commit: str, folder: str, *files: Sequence[str]) -> tuple[CorpusFile, ...]:
     return tuple(
         CorpusFile(name, f"https://raw.githubusercontent.com/{repo}/{commit}/{folder}{name}", blob, *alias)
         for name, blob, *alias in files
     )
 
-
+# %% ../../nbs/core/corpora.ipynb #d12a2804
 _KLUE = ("KLUE-benchmark/KLUE", "3efd98708a40ff49251fddde35453f8fbb11f536")
 _KLUE_CITATION = (
     "Park et al. (2021), KLUE: Korean Language Understanding Evaluation, NeurIPS Datasets and Benchmarks"
@@ -115,12 +119,12 @@ CORPORA = {
 }
 
 # %% ../../nbs/core/corpora.ipynb #5b0ab83d
-def sample_root():
+def sample_root() -> str:
     """패키지에 든 예시 말뭉치의 폴더. `downstream_corpus_root_dir`에 그대로 적어 씁니다."""
     return str(PACKAGE_DIR / "data")
 
 # %% ../../nbs/core/corpora.ipynb #0b472149
-def _copy_from_folder(source, path, git_blob):
+def _copy_from_folder(source: Path, path: Path, git_blob: str) -> None:
     if not source.is_file():
         raise NlpbookError(f"{source}: 미러 폴더에 파일이 없습니다. NLPBOOK_DATA_MIRROR 폴더를 확인하세요.")
     with written_aside(path) as part:
@@ -131,51 +135,84 @@ def _copy_from_folder(source, path, git_blob):
             )
 
 
-def _obtain(corpus_name, file, path):
+def _obtain(corpus_name: str, file: CorpusFile, path: Path) -> None:
+    """공식 서버나 미러에서 `path`로 받습니다."""
     mirror = os.environ.get("NLPBOOK_DATA_MIRROR", "").strip()
     if not mirror:
-        return fetch_file(file.url, path, file.git_blob)
-    if urlsplit(mirror).scheme in {"http", "https"}:
-        return fetch_file(
-            f"{mirror.rstrip('/')}/{quote(corpus_name)}/{quote(file.name)}", path, file.git_blob
-        )
-    return _copy_from_folder(Path(mirror, corpus_name, file.name), path, file.git_blob)
+        fetch_file(file.url, path, file.git_blob)
+    elif urlsplit(mirror).scheme in {"http", "https"}:
+        fetch_file(f"{mirror.rstrip('/')}/{quote(corpus_name)}/{quote(file.name)}", path, file.git_blob)
+    else:
+        _copy_from_folder(Path(mirror, corpus_name, file.name).expanduser(), path, file.git_blob)
 
 # %% ../../nbs/core/corpora.ipynb #0a34ddb1
-def download(corpus_name, root_dir, force_download=False):
+def download(
+    corpus_name: str,  # 말뭉치 이름
+    root_dir: str | os.PathLike,  # 말뭉치 폴더들이 모인 곳
+    force_download: bool = False,  # 있어도 다시 받습니다
+) -> Path:
     """말뭉치를 `<root_dir>/<corpus_name>/`에 준비하고 그 폴더를 돌려줍니다.
 
-    이미 있는 파일은 그대로 쓰고, 공식 파일과 다르면 로그에 남깁니다. `force_download`면 다시 받습니다.
+    이미 있는 파일은 그대로 쓰고, 공식 파일과 다르면 로그에 남깁니다. 받지 못하면 `NlpbookError`를 냅니다.
     """
     check_corpus_name(corpus_name)
-    folder = Path(root_dir, corpus_name)
+    folder = Path(root_dir, corpus_name).expanduser()
     info = CORPORA.get(corpus_name)
     if info is None:
-        return _download_unlisted(corpus_name, root_dir, folder, force_download)
+        return _download_unlisted(corpus_name, folder, force_download)
     for file in info.files:
-        path = folder / file.name
-        present = next((p for p in (path, folder / file.alias) if p.is_file()), None)
-        if present and not force_download:
-            if folder.parent != Path(sample_root()) and git_blob_id(present) != file.git_blob:
-                logger.info("%s: 이미 있는 파일을 그대로 씁니다. 공식 파일과 내용이 다릅니다.", present.name)
-            continue
-        with lock_for(path):
-            if not path.is_file() or force_download:
-                _obtain(corpus_name, file, path)
-                logger.info(
-                    "%s: 공식 파일을 받아 확인했습니다. (%s, %s)", path.name, info.title, info.license
-                )
-        if file.alias and not (folder / file.alias).exists():
-            with written_aside(folder / file.alias) as part:
-                shutil.copyfile(path, part)
+        with _only_one(folder, file, force_download):
+            _prepare(corpus_name, file, folder, force_download)
     return folder
 
 
-def _download_unlisted(corpus_name, root_dir, folder, force_download):
+def _places(folder: Path, file: CorpusFile) -> list[Path]:
+    """파일이 놓일 자리: 공식 이름과, 있으면 책의 이름."""
+    return [folder / name for name in (file.name, file.alias) if name]
+
+
+def _only_one(folder: Path, file: CorpusFile, force_download: bool) -> Any:
+    """파일을 한 프로세스만 준비하게 하는 자물쇠. 다 있으면 준비할 것이 없으므로 잠그지 않습니다."""
+    there = [path.is_file() for path in _places(folder, file)]
+    if all(there) and not force_download:
+        return nullcontext()
+    try:
+        return lock_for(folder / file.name)
+    except NlpbookError:
+        if any(there) and not force_download:  # 캐시 폴더에 쓸 수 없어도 있는 파일은 씁니다.
+            return nullcontext()
+        raise
+
+
+def _prepare(corpus_name: str, file: CorpusFile, folder: Path, force_download: bool) -> None:
+    present = next((path for path in _places(folder, file) if path.is_file()), None)
+    if present and not force_download:
+        if folder.parent == Path(sample_root()):
+            return
+        if remembered_digest(present, "git", git_blob_id) != file.git_blob:
+            logger.info("%s: 이미 있는 파일을 그대로 씁니다. 공식 파일과 내용이 다릅니다.", present.name)
+            return
+        missing = [path for path in _places(folder, file) if not path.exists() and os.access(folder, os.W_OK)]
+    else:
+        present = folder / file.name
+        missing = [path for path in _places(folder, file) if path != present]
+        _obtain(corpus_name, file, present)
+        logger.info(
+            "%s: 공식 파일을 받아 확인했습니다. (%s, %s)",
+            file.name,
+            CORPORA[corpus_name].title,
+            CORPORA[corpus_name].license,
+        )
+    for path in missing:
+        with written_aside(path) as part:
+            shutil.copyfile(present, part)
+
+# %% ../../nbs/core/corpora.ipynb #1ccdd6f3
+def _download_unlisted(corpus_name: str, folder: Path, force_download: bool) -> Path:
     from Korpora import Korpora
     from Korpora.loader import FETCH
 
-    if folder.is_dir() and any(folder.iterdir()) and not (force_download and corpus_name in FETCH):
+    if _has_files(folder) and not (force_download and corpus_name in FETCH):
         return folder  # 사용자가 직접 넣어 둔 말뭉치
     if corpus_name not in FETCH:
         here = Path(corpus_name).is_dir() and folder.resolve() != Path(corpus_name).resolve()
@@ -188,6 +225,8 @@ def _download_unlisted(corpus_name, root_dir, folder, force_download):
             )
         )
     with lock_for(folder), folder_aside(folder) as aside, _safe_archives(corpus_name):
+        if _has_files(folder) and not force_download:
+            return folder  # 기다리는 동안 다른 프로세스가 받았습니다.
         try:
             Korpora.fetch(corpus_name, root_dir=str(aside.parent), force_download=force_download)
         except tarfile.FilterError as error:
@@ -201,23 +240,30 @@ def _download_unlisted(corpus_name, root_dir, folder, force_download):
     return folder
 
 
+def _has_files(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
+
+
 @contextmanager
-def _safe_archives(corpus_name):
+def _safe_archives(corpus_name: str) -> Iterator[None]:
     """이 안에서 푸는 tar 파일은 풀 폴더 밖에 쓰지 못합니다 (PEP 706). zip은 파이썬이 늘 막아 줍니다."""
     if not hasattr(tarfile, "data_filter"):
         raise NlpbookError(
             f"{corpus_name}: 이 파이썬({sys.version.split()[0]})은 압축을 풀 때 폴더 밖에 파일이 생기는 것을 막지 못합니다. 파이썬 3.10.12나 3.11.4 이상에서 받으세요."
         )
-    before = vars(tarfile.TarFile)["extraction_filter"]
-    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
+    opened: Any = tarfile.TarFile
+    before = vars(opened)["extraction_filter"]
+    opened.extraction_filter = staticmethod(tarfile.data_filter)
     try:
         yield
     finally:
-        tarfile.TarFile.extraction_filter = before
+        opened.extraction_filter = before
 
-
-def download_downstream_dataset(args):
-    """`args`의 `downstream_corpus_name`, `downstream_corpus_root_dir`, `force_download`대로 말뭉치를 준비합니다."""
+# %% ../../nbs/core/corpora.ipynb #7b7d4b16
+def download_downstream_dataset(
+    args: Any,  # 학습 설정
+) -> Path:
+    """`args`의 `downstream_corpus_name`, `downstream_corpus_root_dir`, `force_download`대로 말뭉치를 준비하고 그 폴더를 돌려줍니다."""
     if not args.downstream_corpus_name:
         raise NlpbookError(
             "downstream_corpus_name이 비었습니다. 말뭉치 이름을 적으세요. 목록은 nlpbook corpora로 봅니다."
@@ -228,8 +274,11 @@ def download_downstream_dataset(args):
 MODES = ("train", "val", "test")
 
 
-def check_corpus(corpus, mode):
-    """말뭉치 객체가 약속을 지키는지 확인하고, 어긋나면 고칠 점을 담은 `NlpbookError`를 냅니다."""
+def check_corpus(
+    corpus: Any,  # 말뭉치 객체
+    mode: str,  # "train", "val", "test"
+) -> list[str]:
+    """말뭉치 객체가 약속을 지키는지 확인하고, 어긋나면 고칠 점을 담은 `NlpbookError`를 냅니다. 레이블의 목록을 돌려줍니다."""
     name = type(corpus).__name__
     if isinstance(corpus, type):
         raise NlpbookError(

@@ -8,8 +8,10 @@ import functools
 import json
 import re
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .files import read_json, written_aside
 from .settings import PACKAGE_DIR, NlpbookError, home_dir
@@ -24,10 +26,10 @@ class Chapter:
 
     path: Path  # 노트북 파일
     title: str  # 앞머리에 적힌 제목: "1장 학습 파이프라인"
-    exercises: tuple  # 채점하는 연습문제: ((장, 번호), …)
+    exercises: tuple[tuple[int, int], ...]  # 채점하는 연습문제: ((장, 번호), …)
 
 
-def notebooks_dir():
+def notebooks_dir() -> Path:
     """노트북이 든 폴더. 설치한 패키지 안이나 저장소의 `nbs/`입니다."""
     for folder in (PACKAGE_DIR / "notebooks", PACKAGE_DIR.parent / "nbs"):
         if folder.is_dir():
@@ -35,28 +37,31 @@ def notebooks_dir():
     raise NlpbookError("노트북을 찾지 못했습니다. 패키지를 다시 설치하세요.")
 
 
-def chapters():
+def chapters() -> list[Chapter]:
     """모든 장(`Chapter`)을 차례대로."""
     return [_read_chapter(path) for path in sorted(notebooks_dir().glob("[0-9][0-9]_*.ipynb"))]
 
 
-def _read_chapter(path):
+def _read_chapter(path: Path) -> Chapter:
     sources = ["".join(cell["source"]) for cell in read_json(path)["cells"]]
-    title = re.search(r"^title:\s*(.+)$", sources[0], re.MULTILINE)[1].strip()
+    title = re.findall(r"^title:\s*(.+)$", sources[0], re.MULTILINE)[0].strip()
     found = (match for source in sources for match in _GRADED.findall(source))
     return Chapter(path, title, tuple((int(chapter), int(number)) for chapter, number in found))
 
 # %% ../../nbs/core/exercises.ipynb #a3ba2424
-def exercise(chapter, number):
+def exercise(
+    chapter: int,  # 장
+    number: int,  # 문제
+) -> Callable[[Callable[[Any], str | None]], Callable[[Any], None]]:
     """`chapter`장 `number`번 문제의 채점 함수를 꾸미는 데코레이터.
 
     채점 함수는 답 하나를 받아 맞으면 칭찬하는 말을, 답이 아직 없으면 `None`을 돌려주고, 틀리면 도움말을 단 `AssertionError`를 냅니다.
     꾸민 함수는 결과를 출력하고, 맞힌 문제를 `progress_file()`에 적습니다. 장에서는 첫 줄에 `@nlpbook.exercise(1, 2)`처럼 씁니다.
     """
 
-    def decorate(check):
+    def decorate(check: Callable[[Any], str | None]) -> Callable[[Any], None]:
         @functools.wraps(check)
-        def grade(answer):
+        def grade(answer: Any) -> None:
             try:
                 praise = check(answer)
             except AssertionError as hint:
@@ -79,19 +84,19 @@ def exercise(chapter, number):
     return decorate
 
 
-def _what_went_wrong(error):
+def _what_went_wrong(error: Exception) -> str:
     """답을 실행하다가 난 오류를 한 문장으로."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{place.name}의 {place.lineno}번째 줄" + (f" `{place.line}`" if place.line else "")
     return f"답을 실행하다가 오류가 났습니다: {type(error).__name__}: {error} ({where})"
 
 
-def progress_file():
+def progress_file() -> Path:
     """맞힌 문제를 적어 두는 JSON 파일. `{"1": [1, 3]}`은 1장의 1번과 3번을 맞혔다는 뜻입니다."""
     return home_dir() / "progress.json"
 
 
-def read_progress():
+def read_progress() -> set[tuple[int, int]]:
     """맞힌 문제의 집합 `{(장, 번호), …}`. 파일이 없으면 빈 집합이고, 읽을 수 없으면 `NlpbookError`."""
     path = progress_file()
     if not path.exists():
@@ -105,15 +110,15 @@ def read_progress():
         ) from None
 
 
-def _write_down(chapter, number):
-    record = {}
+def _write_down(chapter: int, number: int) -> None:
+    record: dict[str, list[int]] = {}
     for key, value in sorted(read_progress() | {(chapter, number)}):
         record.setdefault(str(key), []).append(value)
     with written_aside(progress_file()) as aside:
         aside.write_text(json.dumps(record), encoding="utf-8")
 
 # %% ../../nbs/core/exercises.ipynb #b668878c
-def progress():
+def progress() -> str:
     """장마다 푼 문제와 남은 문제를 보여 주는 글. ●는 푼 문제, ○는 남은 문제입니다."""
     solved, lines, left, total = read_progress(), [], [], 0
     for chapter in chapters():

@@ -5,6 +5,9 @@ __all__ = ['FONT_FILE', 'MARKERS', 'use_korean_font', 'plot_learning_curve', 'pl
            'plot_confusion_matrix', 'plot_histogram', 'plot_scores']
 
 # %% ../../nbs/core/plots.ipynb #dca953ac
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
 from .settings import PACKAGE_DIR
@@ -14,7 +17,7 @@ FONT_FILE = PACKAGE_DIR / "fonts" / "NanumSquareR.ttf"
 MARKERS = "osD^vPX<>*hp"
 
 
-def use_korean_font():
+def use_korean_font() -> str:
     """`matplotlib`이 패키지에 든 한글 글꼴을 쓰게 하고, 그 글꼴 이름을 돌려줍니다."""
     import matplotlib
     from matplotlib import font_manager
@@ -27,7 +30,7 @@ def use_korean_font():
     return name
 
 
-def _axes(width, height):
+def _axes(width: float, height: float) -> Any:
     from matplotlib import pyplot as plt
 
     use_korean_font()
@@ -36,7 +39,11 @@ def _axes(width, height):
     return axes
 
 # %% ../../nbs/core/plots.ipynb #81d0c5ce
-def plot_learning_curve(history, metric="val_acc", metric_name="검증 정확도"):
+def plot_learning_curve(
+    history: Any,  # 이름을 받아 `(스텝 목록, 값 목록)`을 주는 `column`이 있는 학습 기록
+    metric: str = "val_acc",  # 함께 그릴 지표
+    metric_name: str = "검증 정확도",  # 그림에 적을 지표의 이름
+) -> Any:
     """`trainer.history`의 학습 손실, 검증 손실과 지표 하나를 그립니다. matplotlib 축을 돌려줍니다."""
     axes = _axes(6.4, 3.6)
     axes.plot(*history.column("train_loss"), color="#4C78A8", label="학습 손실")
@@ -55,8 +62,13 @@ def plot_learning_curve(history, metric="val_acc", metric_name="검증 정확도
     axes.legend(lines, names, loc="upper center", bbox_to_anchor=(0.5, 1.15), ncols=len(names), frameon=False)
     return axes
 
-
-def plot_curves(curves, xlabel, ylabel, log2=False):
+# %% ../../nbs/core/plots.ipynb #5a1bda7a
+def plot_curves(
+    curves: Mapping[str, Sequence[Any]],  # {이름: (가로값 목록, 세로값 목록)}
+    xlabel: str,  # 가로축의 이름
+    ylabel: str,  # 세로축의 이름
+    log2: bool = False,  # 가로축을 2배씩 커지게 그립니다
+) -> Any:
     """`{이름: (가로값 목록, 세로값 목록)}`을 선으로 그리고 matplotlib 축을 돌려줍니다. 점이 적은 선에는 점을 찍습니다.
 
     `(가로값 목록, 세로값 목록, (낮은 값 목록, 높은 값 목록))`이면 점마다 구간도 세로 막대로 그립니다. `log2`면 가로축을 2배씩 커지게 그립니다.
@@ -79,8 +91,12 @@ def plot_curves(curves, xlabel, ylabel, log2=False):
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, frameon=False)
     return axes
 
-
-def plot_points(points, xlabel, ylabel):
+# %% ../../nbs/core/plots.ipynb #3245baa6
+def plot_points(
+    points: Mapping[str, tuple[float, float]],  # {이름: (가로값, 세로값)}
+    xlabel: str,  # 가로축의 이름
+    ylabel: str,  # 세로축의 이름
+) -> Any:
     """`{이름: (가로값, 세로값)}`을 이름을 적은 점으로 그리고 matplotlib 축을 돌려줍니다."""
     axes = _axes(6.4, 4.2)
     for number, (name, (x, y)) in enumerate(points.items()):
@@ -92,14 +108,22 @@ def plot_points(points, xlabel, ylabel):
     return axes
 
 # %% ../../nbs/core/plots.ipynb #f5340049
-def confusion_matrix(labels, predictions, size):
+def confusion_matrix(
+    labels: Sequence[int],  # 실제 레이블 (n,)
+    predictions: Sequence[int],  # 예측한 레이블 (n,)
+    size: int,  # 레이블의 수
+) -> np.ndarray:
     """`(size, size)` 정수 배열. `[i, j]`는 실제 `i`를 `j`로 예측한 수입니다."""
     matrix = np.zeros((size, size), dtype=int)
     np.add.at(matrix, (np.asarray(labels, dtype=int), np.asarray(predictions, dtype=int)), 1)
     return matrix
 
 
-def plot_confusion_matrix(labels, predictions, names):
+def plot_confusion_matrix(
+    labels: Sequence[int],  # 실제 레이블 (n,)
+    predictions: Sequence[int],  # 예측한 레이블 (n,)
+    names: Sequence[str],  # 레이블 번호 순서의 이름
+) -> Any:
     """혼동 행렬을 그리고 matplotlib 축을 돌려줍니다. `names`는 레이블 번호 순서의 이름입니다."""
     matrix = confusion_matrix(labels, predictions, len(names))
     axes = _axes(1.6 + 0.8 * len(names), 1.4 + 0.8 * len(names))
@@ -121,7 +145,12 @@ def plot_confusion_matrix(labels, predictions, names):
     return axes
 
 # %% ../../nbs/core/plots.ipynb #a95ad9ad
-def plot_histogram(values, xlabel, ylabel="리뷰 수", bins=30):
+def plot_histogram(
+    values: Sequence[float],  # 값들 (n,)
+    xlabel: str,  # 가로축의 이름
+    ylabel: str = "리뷰 수",  # 세로축의 이름
+    bins: int = 30,  # 막대의 수
+) -> Any:
     """값의 분포를 그리고 matplotlib 축을 돌려줍니다."""
     axes = _axes(6.4, 2.8)
     axes.hist(values, bins=bins, color="#4C78A8", edgecolor="white", linewidth=0.5)
@@ -130,7 +159,10 @@ def plot_histogram(values, xlabel, ylabel="리뷰 수", bins=30):
     return axes
 
 
-def plot_scores(scores, xlabel="확률"):
+def plot_scores(
+    scores: Mapping[str, float],  # {이름: 0과 1 사이의 값}
+    xlabel: str = "확률",  # 가로축의 이름
+) -> Any:
     """`{이름: 0과 1 사이의 값}`을 가로 막대로 그리고 matplotlib 축을 돌려줍니다."""
     axes = _axes(5.2, 0.8 + 0.4 * len(scores))
     bars = axes.barh(list(scores), list(scores.values()), color="#4C78A8")

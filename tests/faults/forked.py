@@ -6,6 +6,8 @@ import sys
 import time
 import traceback
 
+HANGING = 1200  # 초. 이보다 오래 걸리면 느린 것이 아니라 멈춘 것입니다.
+
 
 def in_child(action, *values):
     """`action(*values)`를 자식 프로세스에서 합니다. 부모는 텐서를 만지지 않습니다(계산 스레드가 있으면 가른 자식이 멈춥니다)."""

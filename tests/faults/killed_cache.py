@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from forked import in_child, wait
+from forked import HANGING, in_child, wait
 
 from nlpbook_nbs.core.columns import ColumnWriter, cached_columns, streamed_columns
 
@@ -35,14 +35,14 @@ def build(kind, folder):
 def main():
     root, kind, runs = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     start = time.monotonic()
-    assert wait(in_child(build, kind, root / "whole" / "cache"), 60) == 0
+    assert wait(in_child(build, kind, root / "whole" / "cache"), HANGING) == 0
     length = time.monotonic() - start
     rng, kills = random.Random(5), 0
     for number in range(runs):
         folder = root / str(number) / "cache"
         for _ in range(rng.randint(1, 3)):
             kills += wait(in_child(build, kind, folder), rng.uniform(0, length)) is None
-        assert wait(in_child(build, kind, folder), 60) == 0, "끊긴 다음의 실행이 실패했습니다"
+        assert wait(in_child(build, kind, folder), HANGING) == 0, "끊긴 다음의 실행이 실패했습니다"
         left = sorted(path.name for path in folder.parent.iterdir())
         assert left in (["cache", "cache.lock"], ["cache"]), left
     print(json.dumps({"kills": kills, "runs": runs}))

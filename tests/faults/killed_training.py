@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import torch
-from forked import in_child, wait
+from forked import HANGING, in_child, wait
 
 from nlpbook_nbs.classification import (
     ClassificationDataset,
@@ -90,20 +90,20 @@ def main():
     folder, wanted, options = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
     whole = folder / "whole"
     start = time.monotonic()
-    assert wait(in_child(train, whole, options), 120) == 0, "끊지 않은 학습이 실패했습니다"
+    assert wait(in_child(train, whole, options), HANGING) == 0, "끊지 않은 학습이 실패했습니다"
     length = time.monotonic() - start
     rng, kills, runs, resumed = random.Random(options["seed"]), 0, 0, 0
     while kills < wanted:
         cut = folder / f"cut{runs}"
         while True:
-            limit = rng.uniform(0.05, 0.9) * length if kills < wanted else 120
+            limit = rng.uniform(0.05, 0.9) * length if kills < wanted else HANGING
             resumed += (cut / "checkpoints" / "last.ckpt").exists()
             code = wait(in_child(train, cut, options), limit)
             if code is not None:
                 break
             kills += 1
         assert code == 0, f"이어서 한 학습이 {code}(으)로 끝났습니다"
-        assert wait(in_child(compare, whole, cut), 60) == 0, "끊지 않은 학습과 결과가 다릅니다"
+        assert wait(in_child(compare, whole, cut), HANGING) == 0, "끊지 않은 학습과 결과가 다릅니다"
         runs += 1
         shutil.rmtree(cut)
     print(json.dumps({"kills": kills, "runs": runs, "resumed": resumed, "seconds": round(length, 1)}))

@@ -28,7 +28,7 @@ def small_disk(tmp_path):
 
     def run(size, code):
         command = ["unshare", "-rm", "sh", "-c", IN_SMALL_DISK, "sh", size, str(place), sys.executable, code]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=2000)
         assert done.returncode == 0, done.stderr[-3000:]
         count("가득 찬 디스크에 씀")
         return done.stdout

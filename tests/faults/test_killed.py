@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 def run(script, *words):
     """`script`를 새 프로세스에서 실행하고 마지막 줄의 JSON을 읽습니다."""
     command = [sys.executable, HERE / script, *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=9000)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -72,7 +72,7 @@ class SlowHandler(BaseHTTPRequestHandler):
 
 FETCH = """
 import sys
-from nlpbook_nbs.core.files import fetch_file
+from nlpbook_nbs.core.fetch import fetch_file
 print("ready", flush=True)
 fetch_file(sys.argv[1], sys.argv[2], sys.argv[3], wait=0.01)
 """

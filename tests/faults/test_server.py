@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from soak import count, rounds
 
-from nlpbook_nbs.core import files
-from nlpbook_nbs.core.files import fetch_file
+from nlpbook_nbs.core import fetch
+from nlpbook_nbs.core.fetch import fetch_file
 from nlpbook_nbs.core.settings import NlpbookError
 
 BODY = bytes(range(256)) * 400
@@ -82,7 +82,7 @@ class Moody(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr(files, "READ_TIMEOUT", 0.1)
+    monkeypatch.setattr(fetch, "READ_TIMEOUT", 0.1)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Moody)
     server.daemon_threads = True
     server.plan, server.rng = [], random.Random(9)

@@ -20,7 +20,7 @@ from nlpbook_nbs.core.training import get_trainer, make_loader
 def run(tmp_path, processes, runs, mode):
     script = Path(__file__).with_name("shared_cache.py")
     command = [sys.executable, script, tmp_path, str(processes), str(runs), mode]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=6000)
     assert done.returncode == 0 and done.stdout == "ok\n", done.stderr[-3000:]
 
 

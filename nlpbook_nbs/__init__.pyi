@@ -1,0 +1,28 @@
+# tools/stub.py가 nbs/init.ipynb의 표에서 씁니다. 손으로 고치지 마세요.
+
+from . import core as core
+from . import classification as classification
+from . import cli as cli
+from . import mask_attack as mask_attack
+from . import paircls as paircls
+from . import pretrain as pretrain
+from . import qa as qa
+from . import widgets as widgets
+from .core.settings import NlpbookError as NlpbookError
+from .core.settings import get_profile as get_profile
+from .core.settings import set_seed as set_seed
+from .core.settings import seed_setting as seed_setting
+from .core.settings import set_logger as set_logger
+from .core.folders import resolve_model_name as resolve_model_name
+from .core.arguments import load_arguments as load_arguments
+from .core.corpora import CORPORA as CORPORA
+from .core.corpora import download_downstream_dataset as download_downstream_dataset
+from .core.corpora import sample_root as sample_root
+from .core.exercises import exercise as exercise
+from .core.exercises import progress as progress
+from .core.features import data_collator as data_collator
+from .core.samplers import LengthGroupedSampler as LengthGroupedSampler
+from .core.training import get_trainer as get_trainer
+
+__version__: str
+__all__ = ["CORPORA", "LengthGroupedSampler", "NlpbookError", "data_collator", "download_downstream_dataset", "exercise", "get_profile", "get_trainer", "load_arguments", "progress", "resolve_model_name", "sample_root", "seed_setting", "set_logger", "set_seed"]
