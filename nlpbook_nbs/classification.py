@@ -211,12 +211,7 @@ class TextClassifier:
         if isinstance(texts, (str, tuple)):
             return self([texts])[0]
         rows = list(texts)
-        return [self._result(row, shares) for row, shares in zip(rows, self.probabilities(rows))]
-
-    def _result(self, row: str | tuple[str, str], shares: np.ndarray) -> dict[str, Any]:
-        text = {"text": row} if isinstance(row, str) else dict(zip(("text_a", "text_b"), row))
-        scores = dict(zip(self.names, shares.tolist()))
-        return text | {"label": self.names[shares.argmax()], "score": float(shares.max()), "scores": scores}
+        return [_result(row, self.names, shares) for row, shares in zip(rows, self.probabilities(rows))]
 
     def probabilities(self, texts: Sequence[str | tuple[str, str]]) -> np.ndarray:
         """글이나 문장 쌍 `n`개의 레이블별 확률 `(n, num_labels)` float32. 줄의 합은 1입니다."""
@@ -230,6 +225,12 @@ class TextClassifier:
         return found
 
 # %% ../nbs/02_classification.ipynb #2fd6a663
+def _result(row: str | tuple[str, str], names: list[str], shares: np.ndarray) -> dict[str, Any]:
+    text = {"text": row} if isinstance(row, str) else dict(zip(("text_a", "text_b"), row))
+    scores = dict(zip(names, shares.tolist()))
+    return text | {"label": names[shares.argmax()], "score": float(shares.max()), "scores": scores}
+
+
 def load_classifier(
     args: Any,  # 추론 설정
 ) -> TextClassifier:

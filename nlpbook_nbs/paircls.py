@@ -142,7 +142,7 @@ def word_overlap(
     ]
     return len(pieces[0] & pieces[1]) / max(1, len(pieces[1]))
 
-
+# %% ../nbs/03_paircls.ipynb #320d9604
 class HypothesisOnlyBaseline:
     """전제를 보지 않고 가설만으로 레이블을 찍는 기준선. 글자 조각(길이 1~3)의 나이브 베이즈(naive Bayes)입니다.
 

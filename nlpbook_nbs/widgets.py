@@ -4,12 +4,16 @@
 __all__ = ['bars_html', 'TextDemo']
 
 # %% ../nbs/widgets.ipynb #bfdf8f16
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
+from typing import Any
 
 from .core.settings import NlpbookError
 
 # %% ../nbs/widgets.ipynb #db1060a6
-def bars_html(scores):
+def bars_html(
+    scores: Mapping[str, float],  # `{이름: 확률}`
+) -> str:
     """`{이름: 확률}`을 가로 막대 HTML로 바꿉니다. 큰 것부터 보여 줍니다."""
     rows = []
     for name, score in sorted(scores.items(), key=lambda item: -item[1]):
@@ -22,7 +26,7 @@ def bars_html(scores):
         )
     return "".join(rows)
 
-
+# %% ../nbs/widgets.ipynb #b1404919
 class TextDemo:
     """글을 넣어 보는 화면. `predict(글)`은 `{"scores": {이름: 확률}}`이 든 사전을 돌려주어야 합니다.
 
@@ -33,7 +37,13 @@ class TextDemo:
     """
 
     def __init__(
-        self, predict, examples=("",), button="분석하기", fields=("문장",), render=None, choice=None
+        self,
+        predict: Callable[..., Any],  # 글을 받아 결과를 돌려주는 함수
+        examples: Sequence[Any] = ("",),  # 고를 수 있는 예문. 첫째가 처음에 보입니다
+        button: str = "분석하기",  # 버튼에 적을 말
+        fields: Sequence[str] = ("문장",),  # 칸의 이름
+        render: Callable[..., str] | None = None,  # `render(결과, *글)` → HTML
+        choice: tuple[str, Sequence[str]] | None = None,  # 고르는 칸의 (이름, 고를 것들)
     ):
         import ipywidgets
 
@@ -63,17 +73,17 @@ class TextDemo:
         inputs = [self.choices, *self.texts, *([self.choice] if self.choice else [])]
         self.view = ipywidgets.VBox([*inputs, self.button, self.result])
 
-    def _chosen(self, change):
+    def _chosen(self, change: Mapping[str, Any]) -> None:
         for box, text in zip(self.texts, self.examples[change["new"]]):
             box.value = text
 
-    def _clicked(self, _):
+    def _clicked(self, _: Any) -> None:
         try:
             self(*(box.value for box in self.texts), *([self.choice.value] if self.choice else []))
         except NlpbookError as error:
             self.result.value = f"<p>{escape(str(error))}</p>"
 
-    def __call__(self, *values):
+    def __call__(self, *values: str) -> Any:
         found = self.predict(*values)
         texts = values[: len(self.texts)]
         for box, text in zip(self.texts, texts):
@@ -83,15 +93,15 @@ class TextDemo:
         self.result.value = self.render(found, *texts)
         return found
 
-    def _ipython_display_(self):
+    def _ipython_display_(self) -> None:
         from IPython.display import display
 
         display(self.view)
 
 
-def _short(text, length=40):
+def _short(text: str, length: int = 40) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def _text_and_bars(found, *texts):
+def _text_and_bars(found: Mapping[str, Any], *texts: str) -> str:
     return "".join(f"<p>{escape(text)}</p>" for text in texts) + bars_html(found["scores"])

@@ -4,11 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
-from nlpbook_nbs.cli import copy_notebooks, main, parse_train_arguments
+from nlpbook_nbs.cli import copy_notebooks, main, parse_train_arguments, read_predict_words
 from nlpbook_nbs.core.corpora import sample_root
 from nlpbook_nbs.core.exercises import notebooks_dir
 from nlpbook_nbs.core.recipes import TASKS, load_recipe
@@ -55,11 +56,14 @@ def test_train_then_predict(command, capsys):
         "precision",
     } <= result.keys()
     assert result["samples_per_second"] > 0 and result["test_examples"] == 200
-    assert main(["predict", "doc-cls", "--model_dir", "model", "재밌어요", '따옴표 " 하나']) == 0
+    texts = ["재밌어요", '따옴표 " 하나', "qa"]
+    assert main(["predict", "doc-cls", "--model_dir", "model", *texts]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row["text"] for row in rows] == ["재밌어요", '따옴표 " 하나'] and all(
-        row["label"] in {"부정", "긍정"} for row in rows
-    )
+    assert [row["text"] for row in rows] == texts and {row["label"] for row in rows} <= {"부정", "긍정"}
+    assert main(["predict", "--model_dir", "model", *texts, "--max_seq_length", "8", "--device", "cpu"]) == 0
+    assert [json.loads(line)["text"] for line in capsys.readouterr().out.splitlines()] == texts
+    assert main(["predict", "pair-cls", "--model_dir", "model", "글", "글"]) == 2
+    assert "다른 과제(document-classification)" in capsys.readouterr().err
 
 
 def test_installed_command_reads_lines_and_writes_json_lines(command, tmp_path):
@@ -108,6 +112,10 @@ def test_own_tsv_corpus_with_words_as_labels(command, tmp_path, capsys):
         (["download", "nsmcc"], "모르는 말뭉치"),
         (["corpora", "--all"], "모르는 옵션 --all"),
         (["predict", "doc-cls", "--model_dir", "none", "글"], "모델 폴더가 없습니다"),
+        (["predict", "--model_dir", "none", "글"], "모델 폴더가 없습니다"),
+        (["predict", "doc-cls", "글"], "--model_dir"),
+        (["predict", "doc-cls", "--model_dir", "x", "--n_best_size", "3", "글"], "n_best_size"),
+        (["predict", "--model_dir", "."], "config.json이 없습니다"),
     ],
 )
 def test_wrong_command_is_one_sentence(argv, what, capsys):
@@ -152,8 +160,6 @@ def test_blank_line_on_standard_input_keeps_its_place(command, tmp_path):
 
 
 def test_every_training_argument_is_an_option(capsys):
-    from dataclasses import fields
-
     for task in TASKS:
         with pytest.raises(SystemExit) as stop:
             main(["train", task, "--help"])
@@ -162,6 +168,52 @@ def test_every_training_argument_is_an_option(capsys):
         for item in fields(load_recipe(task).train_arguments):
             assert f"--{item.name}" in text, item.name
         assert "기본값: 5e-05" in text
+
+
+def test_every_deploy_argument_is_an_option_and_reaches_the_model(capsys, monkeypatch):
+    given = {}
+    monkeypatch.setattr("nlpbook_nbs.cli.load", lambda folder, task, **options: given.update(options))
+    for task in TASKS:
+        with pytest.raises(SystemExit) as stop:
+            main(["predict", task, "--help"])
+        assert stop.value.code == 0
+        text = capsys.readouterr().out
+        recipe = load_recipe(task)
+        for item in fields(recipe.deploy_arguments):
+            assert f"--{item.name}" in text, item.name
+    words = ["qa", "--model_dir", "x", "--doc_stride", "32", "--n_best_size", "3", "--device", "cpu"]
+    with pytest.raises(AttributeError):  # 가짜 load는 모델을 돌려주지 않습니다.
+        main(["predict", *words])
+    assert given == {"doc_stride": 32, "n_best_size": 3, "device": "cpu"}
+
+
+@pytest.mark.parametrize(
+    ("words", "task", "texts"),
+    [
+        (["qa", "--model_dir", "x", "질문", "지문"], "qa", ["질문", "지문"]),
+        (["--model_dir", "x", "qa"], None, ["qa"]),
+        (["--model_dir=x", "--", "qa", "--device"], None, ["qa", "--device"]),
+        (["doc-cls", "--model_dir", "x", "--", "doc-cls"], "doc-cls", ["doc-cls"]),
+        (["재밌어요", "--model_dir", "x", "--batch_size", "8", "지루해요"], None, ["재밌어요", "지루해요"]),
+    ],
+)
+def test_word_is_a_task_only_right_after_predict(words, task, texts):
+    found, values, read = read_predict_words(words)
+    assert (found, read) == (task, texts) and values["downstream_model_dir"] == "x"
+
+
+def test_training_says_which_profile_model_and_rate_it_uses_and_how_to_change_them(monkeypatch, messages):
+    used = []
+    recipe = load_recipe("doc-cls")
+    monkeypatch.setattr("nlpbook_nbs.cli.load_recipe", lambda task: replace(recipe, train=used.append))
+    own = ["train", "doc-cls", "--downstream_corpus_name", "mine", "--downstream_corpus_root_dir", "corpora"]
+    for words in ([], ["--learning_rate", "1e-4", "--pretrained_model_name", "beomi/kcbert-base"]):
+        assert main([*own, *words]) == 0
+    mini, big = [line for line in messages() if "바꾸려면" in line]
+    assert "프로파일 quick" in mini and "nlpbook-mini" in mini and f"학습률 {used[0].learning_rate:g}" in mini
+    assert "kcbert-base" in big and "학습률 0.0001" in big
+    for name in ("--pretrained_model_name", "--learning_rate", "NLPBOOK_PROFILE=book"):
+        assert name in mini
 
 
 def test_options_json_and_profile_give_the_same_class(tmp_path, monkeypatch):

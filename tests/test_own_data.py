@@ -13,6 +13,7 @@ from nlpbook_nbs.core.arguments import DeployArguments
 from nlpbook_nbs.core.corpora import download, sample_root
 from nlpbook_nbs.core.files import read_tsv
 from nlpbook_nbs.core.models import load_model
+from nlpbook_nbs.core.recipes import load_recipe
 from nlpbook_nbs.paircls import PairTsvCorpus
 
 ROWS = ("빨리 왔어요\t배송\n", "색이 달라요\t품질\n", "바꿔 주세요\t교환\n")
@@ -124,6 +125,15 @@ def test_model_no_better_than_its_commonest_label_is_warned_about(args, messages
     result = train_classifier(args(learning_rate=1e-9))
     warned = any("거의 배우지 못했으니" in text for text in messages())
     assert warned == (result["test_acc"] <= 0.75) and result["test_acc"] <= 0.75
+
+
+def test_corpus_object_handed_in_is_used_instead_of_the_one_in_the_settings(args, messages, folder):
+    (folder / "train.tsv").write_text("document\tlabel\n" + "".join(ROWS[:2]) * 3, encoding="utf-8")
+    (folder / "val.tsv").write_text("document\tlabel\n" + "".join(ROWS[:2]), encoding="utf-8")
+    (folder / "test.tsv").write_text("document\tlabel\n" + ROWS[0], encoding="utf-8")
+    elsewhere = args(downstream_corpus_name="not-there")
+    result = load_recipe("doc-cls").train(elsewhere, corpus=TsvCorpus(folder))
+    assert result["test_examples"] == 1 and any("배송 3, 품질 3" in text for text in messages())
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """3장: 문장 쌍 분류."""
 
+import io
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from conftest import write
 
 from nlpbook_nbs.cli import main
 from nlpbook_nbs.core.corpora import sample_root
+from nlpbook_nbs.core.inputs import read_inputs
 from nlpbook_nbs.core.settings import NlpbookError
 from nlpbook_nbs.paircls import (
     NLI_LABELS,
@@ -130,16 +133,11 @@ def test_train_and_predict_pairs_on_the_command_line(tmp_path, tiny_model, monke
 
 
 def test_pairs_on_standard_input_are_split_by_tab(tmp_path, monkeypatch, capsys):
-    import io
-    import sys
-
-    from nlpbook_nbs.cli import _inputs
-
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("가\t나\n다\t\n".encode())))
-    found = _inputs(("전제", "가설"), [])
+    found = read_inputs(("전제", "가설"), [])
     assert next(found) == ("가", "나")
     with pytest.raises(NlpbookError, match="2번째 줄의 가설"):
         next(found)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("가나\n".encode())))
     with pytest.raises(NlpbookError, match="1번째 줄의 칸이 1개"):
-        next(_inputs(("전제", "가설"), []))
+        next(read_inputs(("전제", "가설"), []))

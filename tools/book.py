@@ -13,21 +13,6 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "nlpbook_nbs"
 
-# 속살의 차례: 아래층부터. 여기에 적지 않은 방은 그 방이 불러오는 방들의 바로 뒤에 놓입니다.
-HOUSE = """
-settings folders arguments files fetch digests inputs plots
-corpora exercises columns tables
-encoding text
-features samplers
-models cpu devices
-resume history tasks prediction
-trainer training
-recipes
-windows spans squad
-nsp masking pretraining
-probe exposure canaries planting defences experiment
-""".split()
-
 
 def settings():
     """settings.ini의 값들."""
@@ -92,10 +77,17 @@ def ways_in():
     return [Notebook(path) for path in sorted((ROOT / "nbs").glob("[a-z]*.ipynb"))]
 
 
+def house():
+    """속살의 이름들을 아래층부터. CONTRIBUTING.md의 그림에서 읽습니다."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.search(r"## 집의 구조\n\n```text\n(.*?)```", text, re.DOTALL)[1].splitlines()
+    return [f"core.{name}" for row in reversed(rows) for name in row.split()[1:]]
+
+
 def rooms():
-    """속살(`nbs/core`)을 아래층부터."""
+    """속살(`nbs/core`)을 아래층부터. 그림에 아직 없는 방은 그 방이 불러오는 방들의 바로 뒤에 놓습니다."""
     books = {book.module: book for book in map(Notebook, sorted((ROOT / "nbs" / "core").glob("*.ipynb")))}
-    ordered = [name for name in (f"core.{room}" for room in HOUSE) if name in books]
+    ordered = [name for name in house() if name in books]
     for name in sorted(books.keys() - set(ordered)):
         below = [ordered.index(other) for other in _imports(name) & set(ordered)]
         ordered.insert(max(below, default=-1) + 1, name)

@@ -1,0 +1,87 @@
+"""저장한 모델은 과제의 이름을 몰라도 열립니다: `nlpbook_nbs.load(폴더)`."""
+
+import json
+import shutil
+
+import pytest
+from conftest import SMALL_BERT
+from test_bad_input import refused
+from transformers import BertConfig, BertForMaskedLM, BertForQuestionAnswering, BertForSequenceClassification
+
+import nlpbook_nbs as nlpbook
+from nlpbook_nbs.core.recipes import TASKS, load_recipe
+
+PAIR = ("비가 와서 경기가 취소되었다.", "경기는 예정대로 열렸다.")
+
+
+@pytest.fixture
+def saved(tmp_path, mini_tokenizer):
+    """모델 클래스와 기록을 받아 모델 폴더를 만드는 함수."""
+
+    def make(cls, **record):
+        names = {0: "부정", 1: "긍정"}
+        config = BertConfig(
+            vocab_size=len(mini_tokenizer), id2label=names, **(SMALL_BERT | {"max_position_embeddings": 160})
+        )
+        folder = tmp_path / "saved"
+        cls(config).save_pretrained(folder)
+        mini_tokenizer.save_pretrained(folder)
+        if record:
+            (folder / "nlpbook.json").write_text(json.dumps(record), encoding="utf-8")
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_record_of_the_folder_names_the_task(saved, name):
+    recipe = load_recipe(name)
+    cls = BertForQuestionAnswering if name == "qa" else BertForSequenceClassification
+    predict = nlpbook.load(saved(cls, task=recipe.task_name, max_seq_length=48))
+    assert predict.recipe is recipe and predict.args.max_seq_length == 48
+    found = predict(list(recipe.examples))
+    assert len(found) == len(recipe.examples) and all(isinstance(row, dict) for row in found)
+    assert predict(recipe.examples[0]) == found[0]
+
+
+@pytest.mark.parametrize(
+    ("cls", "name"), [(BertForSequenceClassification, "doc-cls"), (BertForQuestionAnswering, "qa")]
+)
+def test_foreign_folder_is_opened_by_its_architecture(saved, cls, name):
+    assert nlpbook.load(saved(cls)).recipe is load_recipe(name)
+
+
+def test_foreign_classifier_of_pairs_is_opened_by_naming_the_task(saved):
+    predict = nlpbook.load(saved(BertForSequenceClassification), "pair-cls", max_seq_length=32)
+    assert predict.recipe is load_recipe("pair-cls") and predict(PAIR)["text_b"] == PAIR[1]
+
+
+def test_options_of_the_task_are_passed_on(saved):
+    folder = saved(BertForQuestionAnswering)
+    predict = nlpbook.load(
+        folder, max_seq_length=40, doc_stride=16, n_best_size=3, device="cpu", batch_size=2
+    )
+    args = predict.args
+    assert (args.max_seq_length, args.doc_stride, args.n_best_size, args.batch_size) == (40, 16, 3, 2)
+    assert args.device == "cpu"
+
+
+def test_home_folder_is_expanded(saved, monkeypatch):
+    folder = saved(BertForSequenceClassification)
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert nlpbook.load(f"~/{folder.name}")("좋아요")["label"] in {"부정", "긍정"}
+
+
+def test_folder_that_cannot_be_opened_says_why_in_one_sentence(saved, tmp_path):
+    refused(lambda: nlpbook.load(tmp_path / "none"), "none", "모델 폴더가 없습니다")
+    refused(lambda: nlpbook.load(tmp_path), "config.json이 없습니다", "nlpbook train")
+    refused(lambda: nlpbook.load("nlpbook-mini"), "사전학습만 한 모델", "--pretrained_model_name")
+    folder = saved(BertForSequenceClassification, task="translation")
+    refused(lambda: nlpbook.load(folder), "모르는 과제(translation)", "doc-cls(document-classification)")
+    refused(lambda: nlpbook.load(folder, "doc-cls"), "다른 과제(translation)")
+    refused(lambda: nlpbook.load(folder, "none"), "모르는 과제", "doc-cls")
+    (folder / "nlpbook.json").unlink()
+    refused(lambda: nlpbook.load(folder, n_best_size=3), "n_best_size", "문서 분류", "max_seq_length")
+    shutil.rmtree(folder)
+    refused(lambda: nlpbook.load(saved(BertForMaskedLM)), "사전학습만 한 모델")
+    refused(lambda: nlpbook.load(saved(BertForMaskedLM, task="pretraining")), "사전학습만 한 모델")
