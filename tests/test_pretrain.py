@@ -706,13 +706,13 @@ def test_other_architectures_are_refused(tmp_path, arguments, tokenizer):
         load_pretraining_model(arguments(pretrained_model_name=str(folder), **AS_SAVED), tokenizer)
 
 
-@pytest.mark.parametrize("what", ["글", "토크나이저"])
+@pytest.mark.parametrize("what", ["text", "tokenizer"])
 def test_resume_with_another_text_or_tokenizer_is_refused_with_the_reason(
     arguments, tmp_path, mini_tokenizer, what
 ):
     values = {"train_file": write(tmp_path / "text.txt", (TEXT / "news.txt").read_text(encoding="utf-8"))}
     pretrain_bert(arguments(**values))
-    if what == "글":
+    if what == "text":
         with open(values["train_file"], "a", encoding="utf-8") as file:
             file.write("\n한 문장이 늘었습니다.\n두 문장입니다.\n")
     else:

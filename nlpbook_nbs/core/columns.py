@@ -217,7 +217,7 @@ def _cached(
     except NlpbookError as error:
         if not isinstance(error.__cause__, OSError):
             raise
-        logger.warning("%s 이번에는 캐시 없이 계속합니다.", error)
+        logger.warning("%s 이번에는 캐시 없이 계속합니다.", str(error))
         return without_cache() if columns is None else columns
 
 # %% ../../nbs/core/columns.ipynb #80de0e10

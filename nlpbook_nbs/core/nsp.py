@@ -164,9 +164,9 @@ class TextDatasetForNextSentencePrediction(Dataset):
         self._check_documents()
         settings = (block_size, short_seq_probability, nsp_probability, seed, fresh, part, validation_every)
         self.identity = {
-            "글": self.text.text_fingerprint[:8],
-            "토크나이저": self.text.tokenizer_fingerprint[:8],
-            "예시를 만드는 설정": digest_of(repr(settings).encode())[:8],
+            "text": self.text.text_fingerprint[:8],
+            "tokenizer": self.text.tokenizer_fingerprint[:8],
+            "examples": digest_of(repr(settings).encode())[:8],
         }
         self.fingerprint = digest_of(*map(str.encode, self.identity.values()))
         self._table = self._build(0)
