@@ -2,7 +2,7 @@
 
 import os
 import pickle
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Optional
 
@@ -11,12 +11,13 @@ import pytest
 
 from nlpbook_nbs.classification import ClassificationDeployArguments
 from nlpbook_nbs.core import folders
-from nlpbook_nbs.core.arguments import TrainArguments, check_options, load_arguments, option
+from nlpbook_nbs.core.arguments import TrainArguments, load_arguments
 from nlpbook_nbs.core.columns import cached_columns
 from nlpbook_nbs.core.corpora import download
 from nlpbook_nbs.core.digests import file_digest
 from nlpbook_nbs.core.files import read_text, written_aside
 from nlpbook_nbs.core.folders import usable_positions
+from nlpbook_nbs.core.options import check_options, option
 from nlpbook_nbs.core.settings import NlpbookError, cache_dir, home_dir
 
 
@@ -64,6 +65,15 @@ def test_range_of_a_field_that_a_subclass_adds_is_checked_too():
     assert Mine(beams=1).beams == 1
     with pytest.raises(NlpbookError, match="beams=0: 1 이상의 정수여야 합니다"):
         Mine(beams=0)
+
+
+def test_field_that_is_no_option_is_left_alone():
+    @dataclass
+    class Mine(TrainArguments):
+        note: str = field(default="~", metadata={"help": "메모"})
+        count: int = 0
+
+    assert (Mine(count=-1).note, Mine(count=-1).count) == ("~", -1)
 
 
 def test_ranges_do_not_disturb_the_command_line():

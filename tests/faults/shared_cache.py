@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from forked import in_child, wait
+from forked import HANGING, in_child, wait
 
 from nlpbook_nbs.core.columns import cached_columns
 
@@ -35,7 +35,7 @@ def main():
             os.kill(victim, signal.SIGKILL)
             os.waitpid(victim, 0)
             running.remove(victim)
-        assert [wait(pid, 60) for pid in running] == [0] * len(running)
+        assert [wait(pid, HANGING) for pid in running] == [0] * len(running)
         assert len((folder / "log").read_text().split()) == 1 + kill
         assert sorted(path.name for path in folder.iterdir()) == ["cache", "cache.lock", "log"]
     print("ok")
