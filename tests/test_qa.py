@@ -141,13 +141,9 @@ def test_bad_qa_settings_are_refused(qa_args, changes, words):
 def gold_text(data, index):
     """창의 정답 자리를 원문의 글로 되돌립니다."""
     columns = data.columns
-    question = columns["question"][index]
-    shift = int(data.question_lengths(np.array([index]))[0]) + 2 - columns["window_start"][index]
-    base = columns["context_offsets"][columns["context"][question]] - shift
-    start = columns["char_start"][base + columns["start_positions"][index]]
-    end = columns["char_end"][base + columns["end_positions"][index]]
-    row = data.examples[question]
-    return row, int(start), int(end)
+    first, last = (columns[name][[index], None] for name in ("start_positions", "end_positions"))
+    start, end = data.characters(np.array([index]), first, last)
+    return data.examples[columns["question"][index]], int(start.item()), int(end.item())
 
 
 def check_gold_spans(data):
@@ -354,14 +350,12 @@ def test_predictions_are_written_in_the_official_format(tmp_path):
 def test_best_spans_equal_a_naive_search():
     generator = torch.Generator().manual_seed(7)
     start, end = torch.randn(6, 30, generator=generator), torch.randn(6, 30, generator=generator)
-    types, mask = torch.zeros(6, 30, dtype=torch.long), torch.zeros(6, 30, dtype=torch.long)
+    context = torch.zeros(6, 30, dtype=torch.bool)
     for row in range(6):
-        used = 12 + 3 * row
-        mask[row, :used] = 1
-        types[row, 5 : min(used, 30)] = 1
-    scores, first, last = best_spans(start, end, types, mask, max_answer_length=7, n_best_size=9)
+        context[row, 5 : 11 + 3 * row] = True
+    scores, first, last = best_spans(start, end, context, max_answer_length=7, n_best_size=9)
     for row in range(6):
-        used = int(mask[row].sum())
+        used = min(12 + 3 * row, 31)
         naive = sorted(
             (
                 (float(start[row, a] + end[row, b]), a, b)

@@ -4,31 +4,66 @@
 __all__ = ['ORDER', 'MASKS', 'SharingSampler', 'LengthGroupedSampler', 'random_bits', 'random_key', 'shuffled', 'ExampleSampler']
 
 # %% ../../nbs/core/samplers.ipynb #3974005b
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import torch
 from torch.utils.data import DistributedSampler
 
-# %% ../../nbs/core/samplers.ipynb #4169dfed
+# %% ../../nbs/core/samplers.ipynb #e4df993e
 class SharingSampler(DistributedSampler):
-    """번호 `count`개를 여러 프로세스가 나누어 맡는 샘플러의 바탕. 섞을 때는 모두 같은 수를 맡고, 섞지 않을 때는 하나도 겹치지 않습니다."""
+    """번호 `count`개를 여러 프로세스가 나누어 맡는 샘플러. 모든 프로세스의 배치 수가 같습니다.
 
-    def __init__(self, dataset, count, batch_size, shuffle):
+    섞을 때(학습)는 모두 같은 수를 맡습니다. 섞지 않을 때(평가)는 하나도 겹치지 않으며, 배치 수를 맞추려고 되풀이해 읽은
+    마지막 배치는 `own_batches`번째부터이니 지표에 넣지 마세요. 물려받아 `order`를 고칩니다.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        count: int,  # 나누어 맡을 번호의 수
+        batch_size: int,  # 프로세스 하나의 배치 크기
+        shuffle: bool = False,
+    ) -> None:
         super().__init__(dataset, num_replicas=1, rank=0, shuffle=shuffle)
         self.count, self.batch_size = count, batch_size
 
     @property
-    def world(self):
+    def world(self) -> tuple[int, int]:
         """`(프로세스 수, 이 프로세스의 번호)`. 학습이 시작된 다음에 정해지므로 쓸 때마다 봅니다."""
         distributed = torch.distributed
         if distributed.is_available() and distributed.is_initialized():
             return distributed.get_world_size(), distributed.get_rank()
         return 1, 0
 
-    def __len__(self):
+    @property
+    def own_batches(self) -> int:
+        """이 프로세스가 맡은 예시가 든 배치의 수. 그다음 배치는 수를 맞추려고 되풀이한 것입니다."""
+        return -(-self._own // self.batch_size)
+
+    @property
+    def _own(self) -> int:
         world, rank = self.world
         return -(-self.count // world) if self.shuffle else len(range(rank, self.count, world))
 
+    def __len__(self) -> int:
+        world, _ = self.world
+        most = -(-self.count // world)  # 가장 많이 맡은 프로세스의 수
+        return self._own + (self.own_batches < -(-most // self.batch_size))
 
+    def order(self) -> np.ndarray:
+        """모든 프로세스가 함께 읽을 차례 `(count,)`. 평가할 때는 이 차례를 번갈아 맡습니다."""
+        return np.arange(self.count)
+
+    def __iter__(self) -> Iterator[int]:
+        world, rank = self.world
+        order = self.order()
+        own = order[rank::world]
+        repeated = order[-1:] if len(self) > len(own) else order[:0]
+        return map(int, np.concatenate([own, repeated]))
+
+# %% ../../nbs/core/samplers.ipynb #4169dfed
 class LengthGroupedSampler(SharingSampler):
     """길이가 비슷한 글이 같은 배치에 오도록 번호를 내놓는 샘플러.
 
@@ -37,7 +72,13 @@ class LengthGroupedSampler(SharingSampler):
     여러 프로세스로 학습할 때는 전체 배치를 나누어 맡아 길이가 고르게 됩니다.
     """
 
-    def __init__(self, dataset, batch_size, shuffle=True, chunk_batches=50):
+    def __init__(
+        self,
+        dataset: Any,  # `lengths`(글마다의 토큰 수)가 있거나, 하나씩 꺼내면 `attention_mask`가 있는 데이터셋
+        batch_size: int,
+        shuffle: bool = True,
+        chunk_batches: int = 50,  # 배치 몇 개를 채울 글을 한데 모아 길이순으로 세울지
+    ) -> None:
         super().__init__(dataset, len(dataset), batch_size, shuffle)
         self.chunk_batches = chunk_batches
         lengths = getattr(dataset, "lengths", None)
@@ -47,21 +88,14 @@ class LengthGroupedSampler(SharingSampler):
             else np.array([_count_tokens(dataset[i]) for i in range(len(dataset))])
         )
 
-    def __iter__(self):
-        world, rank = self.world
-        order = self._shuffled(world) if self.shuffle else np.argsort(-self.token_counts, kind="stable")
-        return iter(order[rank::world].tolist())
-
-    def _shuffled(self, world):
-        seed = torch.empty((), dtype=torch.int64).random_()
-        if world > 1:
-            seed = seed.to("cuda" if torch.distributed.get_backend() == "nccl" else "cpu")
-            torch.distributed.broadcast(seed, src=0)
-        rng = np.random.default_rng(int(seed))
-        order = rng.permutation(len(self.token_counts))
-        order = np.concatenate(
-            [order, order[: -len(order) % world]]
-        )  # 프로세스마다 같은 수를 맡도록 앞에서 빌려 옵니다.
+    def order(self) -> np.ndarray:
+        """섞을 때는 전체 배치의 차례, 아니면 긴 글부터 `(count,)`."""
+        if not self.shuffle:
+            return np.argsort(-self.token_counts, kind="stable")
+        world, _ = self.world
+        rng = np.random.default_rng(self._shared_seed(world))
+        order = rng.permutation(self.count)
+        order = np.resize(order, -(-self.count // world) * world)  # 모자란 만큼 앞에서 빌려 옵니다.
         size = self.batch_size * world
         chunk = size * self.chunk_batches
         for start in range(0, len(order), chunk):
@@ -71,13 +105,19 @@ class LengthGroupedSampler(SharingSampler):
         batches = order[:whole].reshape(-1, size)
         if len(batches):
             longest = int(self.token_counts[batches].max(axis=1).argmax())
-            batches = batches[
-                np.concatenate([[longest], rng.permutation(np.delete(np.arange(len(batches)), longest))])
-            ]
+            rest = rng.permutation(np.delete(np.arange(len(batches)), longest))
+            batches = batches[np.concatenate([[longest], rest])]
         return np.concatenate([batches.reshape(-1), order[whole:]])
 
+    def _shared_seed(self, world: int) -> int:
+        seed = torch.empty((), dtype=torch.int64).random_()
+        if world > 1:
+            seed = seed.to("cuda" if torch.distributed.get_backend() == "nccl" else "cpu")
+            torch.distributed.broadcast(seed, src=0)
+        return int(seed)
 
-def _count_tokens(feature):
+
+def _count_tokens(feature: Any) -> int:
     mask = feature["attention_mask"] if isinstance(feature, dict) else feature.attention_mask
     return int(np.sum(np.asarray(mask)))
 
@@ -86,7 +126,10 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
-def random_bits(key, counters):
+def random_bits(
+    key: int,  # `random_key`로 만든 열쇠
+    counters: Any,  # 0 이상의 정수 배열
+) -> np.ndarray:
     """번호 `counters`마다 정해진 64비트 난수 (같은 모양의 uint64). 같은 `key`와 번호면 언제 어디서나 같습니다.
 
     SplitMix64의 섞기 함수입니다: Steele, Lea, Flood (2014), Fast splittable pseudorandom number generators.
@@ -100,12 +143,16 @@ def random_bits(key, counters):
     return x
 
 
-def random_key(*numbers):
+def random_key(*numbers: int) -> int:
     """정수 여럿(시드, 에폭, 쓰임새)에서 `random_bits`의 열쇠를 만듭니다."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 
 
-def shuffled(places, count, key):
+def shuffled(
+    places: np.ndarray,  # 0 이상 `count` 미만의 정수
+    count: int,
+    key: int,
+) -> np.ndarray:
     """`0..count-1`을 섞은 순서에서 `places`번째에 오는 번호들 (int64).
 
     순서를 적어 두지 않고 4라운드 파이스텔 네트워크(Feistel network)로 바로 계산하므로 `count`가 커도 메모리가 늘지 않습니다.
@@ -133,21 +180,28 @@ class ExampleSampler(SharingSampler):
     `shuffle=False`면 차례대로 내놓습니다(평가용).
     """
 
-    def __init__(self, dataset, batch_size, shuffle=True, group_by_length=True, chunk_batches=50):
+    def __init__(
+        self,
+        dataset: Any,  # `set_epoch`, `seed`, `examples`가 있는 데이터셋
+        batch_size: int,
+        shuffle: bool = True,
+        group_by_length: bool = True,
+        chunk_batches: int = 50,
+    ) -> None:
         # 에폭마다 예시 수가 조금 달라도 스텝 수는 첫 에폭에 맞춥니다.
         super().__init__(dataset, len(dataset), batch_size, shuffle)
         self.group_by_length, self.chunk_batches = group_by_length, chunk_batches
         self.set_epoch(0)
 
-    def set_epoch(self, epoch):
+    def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
         self.dataset.set_epoch(epoch if self.shuffle else 0)
 
-    def __iter__(self):
-        world, rank = self.world
+    def __iter__(self) -> Iterator[int]:
         if not self.shuffle:
-            yield from range(rank, len(self.dataset), world)
+            yield from super().__iter__()
             return
+        world, rank = self.world
         count, total, size = len(self.dataset), len(self) * world, self.batch_size * world
         key = random_key(self.dataset.seed, self.epoch, ORDER)
         for start in range(0, total, size * self.chunk_batches):
