@@ -32,6 +32,7 @@ from nlpbook_nbs.core.models import (
 )
 from .core.prediction import predict_batches
 from .core.recipes import Recipe
+from .core.samplers import is_repeated
 from .core.settings import require, set_seed
 from .core.spans import AnswerBook, answer_of
 from .core.squad import QAExample, read_korquad
@@ -231,18 +232,19 @@ class QATask(Task):
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
         outputs = self.model(**model_inputs(self.model, _without_index(batch)))
-        self.update_metrics(outputs, batch)
+        if not is_repeated(self._loader(), batch_idx):
+            self.update_metrics(outputs, batch)
 
     def update_metrics(self, outputs: Any, batch: dict) -> None:
         super().update_metrics(outputs, batch)
         if self.args.do_eval and "index" in batch:
             indices = batch["index"].cpu().numpy()
-            self.book.read(self._data(), indices, outputs, self.args.max_answer_length)
+            self.book.read(self._loader().dataset, indices, outputs, self.args.max_answer_length)
 
-    def _data(self) -> Any:
+    def _loader(self) -> Any:
         trainer = self.trainer
         loader = trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders
-        return (loader[0] if isinstance(loader, (list, tuple)) else loader).dataset
+        return loader[0] if isinstance(loader, (list, tuple)) else loader
 
     def predictions(self, data: QADataset) -> dict[str, str]:
         """지금까지 모은 답 `{문항 id: 답}`. 여러 프로세스로 나누어 풀었으면 모두 합칩니다."""
@@ -256,7 +258,7 @@ class QATask(Task):
         found = super().compute_metrics()
         if not self.args.do_eval:
             return found
-        data = self._data()
+        data = self._loader().dataset
         self.last_predictions = self.predictions(data)
         self.book = AnswerBook(self.args.n_best_size)
         references = {

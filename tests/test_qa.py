@@ -502,3 +502,27 @@ def test_train_then_predict_and_the_logged_scores_are_those_of_the_text(
     assert main(["predict", "qa", "--model_dir", "model", "무엇인가?", passage]) == 0
     answer = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert answer["found"] and passage[answer["start"] : answer["end"]] == answer["answer"]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_scores_during_training_equal_those_of_the_saved_model(qa_args, mini_tokenizer, precision):
+    """결함 14: 학습 중의 검증과, 저장한 모델을 같은 정밀도로 다시 검증한 값이 마지막 자리까지 같습니다."""
+    from transformers import AutoConfig, AutoModelForQuestionAnswering
+
+    from nlpbook_nbs.core.training import get_trainer, make_loader
+    from nlpbook_nbs.qa import QATask
+
+    class Few(KorQuADV1Corpus):
+        def get_examples(self, data_root_path, mode):
+            return super().get_examples(data_root_path, mode)[:6]
+
+    args = qa_args(precision=precision, monitor="min val_loss", batch_size=16)
+    data = QADataset(args, mini_tokenizer, Few(), "val")
+    model = AutoModelForQuestionAnswering.from_config(AutoConfig.from_pretrained(args.pretrained_model_name))
+    trainer = get_trainer(args)
+    trainer.fit(QATask(model, args), make_loader(data, args, True), make_loader(data, args, False))
+    names = ("val_loss", "val_em", "val_f1")
+    during = {name: float(trainer.callback_metrics[name]) for name in names}
+    saved = AutoModelForQuestionAnswering.from_pretrained(args.downstream_model_dir)
+    again = get_trainer(args).validate(QATask(saved, args), make_loader(data, args, False), verbose=False)[0]
+    assert {name: again[name] for name in names} == during
