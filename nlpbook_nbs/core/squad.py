@@ -4,13 +4,15 @@
 __all__ = ['QAExample', 'read_korquad']
 
 # %% ../../nbs/core/squad.ipynb #cf4f3fe5
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional
 
 from .files import read_json
 from .settings import NlpbookError, logger
 
-# %% ../../nbs/core/squad.ipynb #7ccac23e
+# %% ../../nbs/core/squad.ipynb #325adfa9
 @dataclass
 class QAExample:
     """문항 하나. `start_position_character`는 지문에서 답이 시작하는 글자의 번호입니다."""
@@ -23,9 +25,25 @@ class QAExample:
     answers: tuple = ()  # 정답으로 치는 글 모두
 
 
-def read_korquad(path, strict=False):
-    """KorQuAD 1.0 JSON 파일을 `QAExample` 목록으로 읽습니다. 지문이 같은 문항들은 지문 문자열 하나를 함께 가리킵니다."""
-    examples, misplaced, seen = [], [], set()
+def _list_of(parent: Any, key: str, path: str | os.PathLike, where: str) -> list:
+    value = parent.get(key) if isinstance(parent, dict) else None
+    if not isinstance(value, list):
+        raise NlpbookError(f"{path}: {where}에 {key} 목록이 없습니다. KorQuAD 1.0 형식인지 확인하세요.")
+    return value
+
+
+def _text_of(parent: Any, key: str, path: str | os.PathLike, where: str) -> str:
+    value = parent.get(key) if isinstance(parent, dict) else None
+    if not isinstance(value, str):
+        raise NlpbookError(
+            f"{path}: {where}에 {key}이(가) 없거나 문자열이 아닙니다. KorQuAD 1.0 형식인지 확인하세요."
+        )
+    return value
+
+# %% ../../nbs/core/squad.ipynb #7d702c96
+def _questions(path: str | os.PathLike) -> Iterator[tuple[str, str, str, list]]:
+    """파일의 문항들: `(id, 질문, 지문, answers)`."""
+    seen = set()
     for number, article in enumerate(_list_of(read_json(path), "data", path, "최상위")):
         for place, paragraph in enumerate(_list_of(article, "paragraphs", path, f"data[{number}]")):
             where = f"data[{number}].paragraphs[{place}]"
@@ -43,47 +61,32 @@ def read_korquad(path, strict=False):
                         f"{path}: 문항 {qas_id}이(가) 두 번 나옵니다. id는 문항마다 달라야 합니다."
                     )
                 seen.add(qas_id)
-                answers = _list_of(question, "answers", path, told)
-                golds = tuple(_text_of(answer, "text", path, told) for answer in answers)
-                placed = [
-                    (gold, answer.get("answer_start"))
-                    for gold, answer in zip(golds, answers)
-                    if _stands_at(context, gold, answer.get("answer_start"))
-                ]
-                if not placed:
-                    misplaced.append(qas_id)
-                    continue
-                examples.append(QAExample(text, context, *placed[0], qas_id, golds))
+                yield qas_id, text, context, _list_of(question, "answers", path, told)
+
+# %% ../../nbs/core/squad.ipynb #7efa923c
+def read_korquad(
+    path: str | os.PathLike,  # KorQuAD 1.0 JSON 파일
+    strict: bool = False,  # 답이 `answer_start`에 없는 문항이 있으면 건너뛰지 않고 `NlpbookError`
+) -> list[QAExample]:
+    """KorQuAD 1.0 JSON 파일을 `QAExample` 목록으로 읽습니다. 지문이 같은 문항들은 지문 문자열 하나를 함께 가리킵니다."""
+    examples, misplaced = [], []
+    for qas_id, text, context, answers in _questions(path):
+        golds = tuple(_text_of(answer, "text", path, f"문항 {qas_id}") for answer in answers)
+        starts = [answer.get("answer_start") for answer in answers]
+        placed = [(gold, start) for gold, start in zip(golds, starts) if _stands_at(context, gold, start)]
+        if placed:
+            examples.append(QAExample(text, context, *placed[0], qas_id, golds))
+        else:
+            misplaced.append(qas_id)
     if misplaced and strict:
         raise NlpbookError(
             f"{path}: 문항 {misplaced[0]}의 답이 지문의 answer_start 자리에 없습니다(이런 문항이 모두 {len(misplaced)}개). answers의 text와 answer_start를 고치거나, 건너뛰려면 strict를 끄세요."
         )
     if misplaced:
-        logger.warning(
-            "%s: 답이 answer_start에 없는 %d문항을 건너뜁니다(%s%s).",
-            path,
-            len(misplaced),
-            ", ".join(misplaced[:5]),
-            " …" if len(misplaced) > 5 else "",
-        )
+        shown = ", ".join(misplaced[:5]) + (" …" if len(misplaced) > 5 else "")
+        logger.warning("%s: 답이 answer_start에 없는 %d문항을 건너뜁니다(%s).", path, len(misplaced), shown)
     return examples
 
 
-def _stands_at(context, answer, start):
+def _stands_at(context: str, answer: str, start: Any) -> bool:
     return isinstance(start, int) and start >= 0 and bool(answer) and context.startswith(answer, start)
-
-
-def _list_of(parent, key, path, where):
-    value = parent.get(key) if isinstance(parent, dict) else None
-    if not isinstance(value, list):
-        raise NlpbookError(f"{path}: {where}에 {key} 목록이 없습니다. KorQuAD 1.0 형식인지 확인하세요.")
-    return value
-
-
-def _text_of(parent, key, path, where):
-    value = parent.get(key) if isinstance(parent, dict) else None
-    if not isinstance(value, str):
-        raise NlpbookError(
-            f"{path}: {where}에 {key}이(가) 없거나 문자열이 아닙니다. KorQuAD 1.0 형식인지 확인하세요."
-        )
-    return value
