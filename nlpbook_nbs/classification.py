@@ -18,8 +18,9 @@ import numpy as np
 from .core.arguments import DeployArguments, TrainArguments
 from .core.columns import FORMAT, cached_columns
 from .core.corpora import check_corpus
+from .core.digests import corpus_fingerprint
 from .core.encoding import TextEncoder, check_tokenizer, warn_about_unknown
-from .core.features import FeatureDataset, corpus_fingerprint, feature_folder, on_tpu
+from .core.features import FeatureDataset, feature_folder, on_tpu
 from .core.models import check_model_head, load_model, load_tokenizer, read_pretrained
 from .core.prediction import predict_batches, prediction_device
 from .core.recipes import Recipe
