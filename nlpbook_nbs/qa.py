@@ -2,27 +2,22 @@
 
 # %% auto #0
 __all__ = ['TASK_NAME', 'RECIPE', 'QATrainArguments', 'QADeployArguments', 'KorQuADV1Corpus', 'QADataset', 'normalize_answer',
-           'exact_match', 'f1', 'korquad_scores', 'write_predictions', 'QATask', 'QuestionAnswerer', 'highlight_answer',
-           'load_answerer', 'open_corpus', 'train_reader']
+           'exact_match', 'f1', 'korquad_scores', 'QATask', 'QuestionAnswerer', 'load_answerer', 'open_corpus',
+           'train_reader']
 
 # %% ../nbs/05_qa.ipynb #02dbde52
-import json
 import os
 import string
 from collections import Counter
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Optional
-
-import numpy as np
 
 from .core.arguments import DeployArguments, TrainArguments, option
 from .core.columns import cached_columns
 from .core.corpora import check_corpus, download_downstream_dataset, sample_root
-from .core.encoding import check_tokenizer, warn_about_unknown
+from .core.encoding import check_tokenizer
 from .core.features import corpus_fingerprint, feature_folder, on_tpu
-from .core.files import written_aside
 from nlpbook_nbs.core.models import (
     check_model_head,
     load_model,
@@ -34,17 +29,15 @@ from .core.prediction import predict_batches
 from .core.recipes import Recipe
 from .core.samplers import is_repeated
 from .core.settings import require, set_seed
-from .core.spans import AnswerBook, answer_of
-from .core.squad import QAExample, read_korquad
+from .core.spans import AnswerBook, answer_of, check_pairs, highlight_answer
+from .core.squad import QAExample, question_columns, read_korquad, write_predictions
 from .core.tasks import Task
 from .core.training import run_training
 from nlpbook_nbs.core.windows import (
     QAFeatures,
     WindowDataset,
     WindowEncoder,
-    answer_positions,
     check_windows,
-    tokenizer_threads,
 )
 
 if TYPE_CHECKING:
@@ -153,16 +146,10 @@ class QADataset(WindowDataset):
         source = corpus_fingerprint(corpus, root, mode, lambda: self.examples, _parts_of)
         shape = (args.max_seq_length, args.doc_stride, args.max_query_length, len(self.examples))
         folder, self.fingerprint = feature_folder(args, tokenizer, _FORMAT, source, shape)
-        columns = cached_columns(folder, lambda: self._build(encoder), args.overwrite_cache)
+        columns = cached_columns(
+            folder, lambda: question_columns(encoder, self.examples), args.overwrite_cache
+        )
         super().__init__(columns, tokenizer, args, args.pad_to_max_length or on_tpu())
-
-    def _build(self, encoder: WindowEncoder) -> dict[str, np.ndarray]:
-        with tokenizer_threads(encoder.args.threads):
-            columns = encoder([(row.question_text, row.context_text) for row in self.examples])
-        warn_about_unknown(encoder.tokenizer, columns["context_ids"])
-        starts = np.array([row.start_position_character for row in self.examples])
-        stops = starts + [len(row.answer_text) for row in self.examples]
-        return columns | answer_positions(columns, np.stack([starts, stops], axis=1), encoder.template)
 
 
 def _parts_of(row: QAExample) -> tuple:
@@ -210,12 +197,6 @@ def korquad_scores(
             total_f1 += max(f1(predictions[qas_id], gold) for gold in golds)
     return {"em": 100.0 * em / len(references), "f1": 100.0 * total_f1 / len(references)}
 
-
-def write_predictions(predictions: dict[str, str], path: str | os.PathLike) -> None:
-    """예측을 공식 제출 형식(`{문항 id: 답}` JSON)으로 씁니다. 임시 파일에 다 쓴 다음 이름을 바꾸므로 쓰다 만 파일이 남지 않습니다."""
-    with written_aside(path) as part:
-        part.write_text(json.dumps(predictions, ensure_ascii=False, indent=1), encoding="utf-8")
-
 # %% ../nbs/05_qa.ipynb #a230b02a
 class QATask(Task):
     """질의응답. 지표는 평균 손실 `loss`와 문항 전체의 `em`, `f1`(단위 %)입니다.
@@ -248,11 +229,7 @@ class QATask(Task):
 
     def predictions(self, data: QADataset) -> dict[str, str]:
         """지금까지 모은 답 `{문항 id: 답}`. 여러 프로세스로 나누어 풀었으면 모두 합칩니다."""
-        book, answers = self.book.gathered(), {}
-        for question, row in enumerate(data.examples):
-            found = answer_of(row.question_text, row.context_text, book.best(question))
-            answers[row.qas_id or str(question)] = found["answer"]
-        return answers
+        return self.book.gathered().texts(data.examples)
 
     def compute_metrics(self) -> dict[str, Any]:
         found = super().compute_metrics()
@@ -296,12 +273,7 @@ class QuestionAnswerer:
 
     def answer(self, pairs: "list[tuple[str, str]]") -> "list[dict[str, Any]]":
         """`(질문, 지문)` 목록의 답들. 같은 지문은 한 번만 토큰으로 바꿉니다."""
-        for number, (question, context) in enumerate(pairs, start=1):
-            require(
-                isinstance(question, str) and question.strip(),
-                f"{number}번째 질문이 비었거나 문자열이 아닙니다. 한 글자 이상의 질문을 넣으세요.",
-            )
-            require(isinstance(context, str), f"{number}번째 지문이 문자열이 아닙니다. 글을 넣으세요.")
+        check_pairs(pairs)
         book = AnswerBook(self.args.n_best_size)
         asked = [place for place, (_, context) in enumerate(pairs) if context.strip()]
         if asked:
@@ -313,20 +285,6 @@ class QuestionAnswerer:
         return [answer_of(*pair, book.best(rows.get(place, -1))) for place, pair in enumerate(pairs)]
 
 # %% ../nbs/05_qa.ipynb #52f8e032
-def highlight_answer(
-    context: str,
-    found: dict[str, Any],  # `QuestionAnswerer`의 답
-) -> str:
-    """지문에서 답을 칠한 HTML."""
-    if not found["found"]:
-        return "<p>답을 찾지 못했습니다.</p>"
-    start, end = found["start"], found["end"]
-    return (
-        f"<p style='line-height:1.7'>{escape(context[:start])}"
-        f"<mark>{escape(context[start:end])}</mark>{escape(context[end:])}</p>"
-    )
-
-
 def load_answerer(args: QADeployArguments) -> QuestionAnswerer:
     """`args.downstream_model_dir`에 저장된 모델로 `QuestionAnswerer`를 만듭니다."""
     from transformers import AutoModelForQuestionAnswering, AutoTokenizer
