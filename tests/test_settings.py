@@ -119,9 +119,20 @@ def test_length_in_a_record_is_checked_like_any_other(tmp_path, length):
 def test_name_of_a_model_stays_as_the_user_wrote_it():
     """결함 11: 컴퓨터의 경로가 설정에 새어 들어갔습니다."""
     args = TrainArguments(pretrained_model_name="nlpbook-mini")
-    assert args.pretrained_model_name == "nlpbook-mini" and "모델 nlpbook-mini ·" in args.summary()
+    assert asdict(args)["pretrained_model_name"] == "nlpbook-mini" and "모델 nlpbook-mini ·" in args.summary()
+    assert "pretrained_model_name='nlpbook-mini'" in repr(args)
+    for copied in (replace(args, seed=1), pickle.loads(pickle.dumps(args)), TrainArguments(**asdict(args))):
+        assert repr(copied.pretrained_model_name) == "'nlpbook-mini'"
     with pytest.raises(NlpbookError, match="max_seq_length=257.*256 이하로"):
         replace(args, max_seq_length=257)
+
+
+def test_library_opens_the_embedded_model_by_the_settings_as_in_the_book():
+    from transformers import AutoConfig, BertTokenizer
+
+    args = TrainArguments(pretrained_model_name="nlpbook-mini")
+    tokenizer = BertTokenizer.from_pretrained(args.pretrained_model_name, do_lower_case=False)
+    assert len(tokenizer) == AutoConfig.from_pretrained(args.pretrained_model_name).vocab_size
 
 
 @pytest.fixture

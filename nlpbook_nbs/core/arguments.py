@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Optional, TypeVar
 from nlpbook_nbs.core.folders import (
     check_max_seq_length,
     check_model_task,
+    embedded_name,
     read_model_config,
     read_model_record,
 )
@@ -129,6 +130,7 @@ class TrainArguments:
     def __post_init__(self) -> None:
         check_options(self)
         self._check_words()
+        self.pretrained_model_name = embedded_name(self.pretrained_model_name)
         if self.downstream_corpus_root_dir is None:
             self.downstream_corpus_root_dir = default_corpus_root()
         name = "-".join(filter(None, [self.downstream_task_name, self.downstream_corpus_name]))
@@ -173,6 +175,7 @@ class DeployArguments:
 
     def __post_init__(self) -> None:
         check_options(self)
+        self.pretrained_model_name = embedded_name(self.pretrained_model_name)
         if not self.downstream_model_dir:
             raise NlpbookError("downstream_model_dir이 비었습니다. 학습한 모델이 있는 폴더를 적으세요.")
         folder = Path(self.downstream_model_dir)
