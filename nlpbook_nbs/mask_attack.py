@@ -67,7 +67,8 @@ def run_probe(args: ProbeArguments) -> dict[str, Any]:
         for found in fill(probe, args.text, args.method)
     ]
     result: dict[str, Any] = {"text": args.text, "slots": slots, "fillings": fillings}
-    shown, label = {line["token"]: line["probability"] for line in slots[0]}, "확률"
+    shown: dict[str, float] = {line["token"]: line["probability"] for line in slots[0]}
+    label = "확률"
     candidates = args.candidate_list()
     if candidates is not None:
         ranking, shown = _rank(probe, args.text, candidates, args.top_k)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
 from .core.arguments import DeployArguments, TrainArguments, option
 from .core.columns import cached_columns
-from .core.corpora import check_corpus, download_downstream_dataset, sample_root
+from .core.corpora import check_corpus, download_downstream_dataset
 from .core.encoding import check_tokenizer
 from .core.features import corpus_fingerprint, feature_folder, on_tpu
 from nlpbook_nbs.core.models import (

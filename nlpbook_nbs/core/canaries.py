@@ -231,8 +231,8 @@ def averages(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "first": [float(row["rank"] == 1) for row in rows],
     }
     found: dict[str, Any] = {}
-    for name in values:
-        found[name], found[f"{name}_interval"] = mean_with_interval(values[name])
+    for name, numbers in values.items():
+        found[name], found[f"{name}_interval"] = mean_with_interval(numbers)
     return found
 
 

@@ -237,7 +237,7 @@ def scratch_columns(
         raise
     for name, column in columns.items():
         # 조각(view)이 하나라도 남아 있으면 맵도 살아 있습니다. 파일은 맵이 사라질 때 지웁니다.
-        owner = column._mmap if isinstance(column, np.memmap) else column
+        owner = getattr(column, "_mmap", column)
         weakref.finalize(owner, _remove_scratch, folder / f"{name}.npy", os.getpid())
     return columns
 

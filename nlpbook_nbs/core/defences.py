@@ -47,11 +47,11 @@ def scrub(
 
     library = Anonymizer(mode=ProcessingMode.STRICT, strategy="redact")
 
-    def clean(sentence):
+    def clean(sentence: str) -> str:
         for pattern, label in rules:
-            sentence = re.sub(
-                pattern, lambda found, label=label: found[0].replace(found[1], f"[{label}]"), sentence
-            )
+            for found in reversed([*re.finditer(pattern, sentence)]):
+                hidden = found[0].replace(found[1], f"[{label}]")
+                sentence = sentence[: found.start()] + hidden + sentence[found.end() :]
         return library.process(sentence).text
 
     return [[clean(sentence) for sentence in document] for document in documents]
@@ -182,8 +182,8 @@ def private_pretraining(
             logger.info("DP-SGD 에폭 %d/%d · train_mlm_loss %.4f", epoch + 1, args.epochs, loss)
         private.remove_hooks()
     with quiet_library():
-        model.save_pretrained(args.downstream_model_dir)
-        data.tokenizer.save_pretrained(args.downstream_model_dir)
+        model.save_pretrained(str(args.downstream_model_dir))
+        data.tokenizer.save_pretrained(str(args.downstream_model_dir))
     return {
         "epsilon": round(float(engine.get_epsilon(delta)), 3),
         "delta": delta,

@@ -4,7 +4,6 @@
 __all__ = ['feature_folder', 'RowsOf', 'batch_width', 'FeatureDataset', 'on_tpu', 'data_collator', 'trim']
 
 # %% ../../nbs/core/features.ipynb #69e2be99
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
@@ -12,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from .digests import corpus_fingerprint, digest_of
 from torch.utils.data import Dataset
 
-from .columns import FORMAT, cached_columns
-from .corpora import check_corpus
-from .encoding import TextEncoder, check_tokenizer, tokenizer_fingerprint, warn_about_unknown
+from .digests import digest_of
+from .encoding import TextEncoder, tokenizer_fingerprint
 from .settings import NlpbookError, cache_dir
 
 if TYPE_CHECKING:

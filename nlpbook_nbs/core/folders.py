@@ -46,12 +46,12 @@ def resolve_model_name(
 class EmbeddedName(str):
     """패키지에 든 모델의 이름. 글로 쓰면(`from_pretrained`, `os.path`) 폴더의 경로이고, `repr`, `asdict`, 피클에는 이름이 남습니다."""
 
-    __slots__ = ("name",)
+    name: str  # 사용자가 적은 이름
 
     def __new__(
         cls,
         name: str,  # `EMBEDDED_MODELS`에 있는 이름
-    ) -> "EmbeddedName":
+    ) -> "EmbeddedName":  # noqa: PYI034 (typing.Self는 3.11부터 있습니다)
         made = super().__new__(cls, EMBEDDED_MODELS[name].path)
         made.name = name
         return made

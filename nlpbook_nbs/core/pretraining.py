@@ -149,7 +149,9 @@ def load_pretraining_model(
         model = _load_known(args, tokenizer)
     else:
         model = BertForPreTraining(
-            BertConfig(vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **args.model_sizes())
+            BertConfig.from_dict(
+                {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id} | args.model_sizes()
+            )
         )
         tokenizer.model_max_length = model.config.max_position_embeddings
         logger.info("무작위 가중치에서 시작합니다.")
@@ -185,7 +187,7 @@ _ROUND_UP = 128  # 빈칸의 수를 이 배수로 맞춥니다.
 
 
 def pretraining_losses(
-    model: "BertForPreTraining",
+    model: Any,
     batch: dict[str, torch.Tensor],  # `MaskingCollator`의 배치 (batch, seq)
 ) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.Tensor], torch.Tensor]:
     """`BertForPreTraining`의 손실을 빈칸 자리에서만 계산합니다. 값은 라이브러리의 것과 반올림 오차만큼만 다릅니다.
@@ -212,12 +214,12 @@ def pretraining_losses(
 class PretrainTask(Task):
     """BERT의 사전학습. 지표는 `loss`(둘의 합), `mlm_loss`, `nsp_loss`, `mlm_acc`, `nsp_acc`, `perplexity`(e의 `mlm_loss`제곱)입니다."""
 
-    def __init__(self, model: "BertForPreTraining", args: PretrainArguments):
+    def __init__(self, model: Any, args: PretrainArguments):
         from torchmetrics import MeanMetric
 
         super().__init__(model, args)
         names = ("mlm_loss", "nsp_loss", "mlm_acc", "nsp_acc")
-        self.means = nn.ModuleDict({name: MeanMetric() for name in names})
+        self.means: Any = nn.ModuleDict({name: MeanMetric() for name in names})
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> dict[str, torch.Tensor]:
         loss, count, _, next_scores = pretraining_losses(self.model, batch)
@@ -259,7 +261,7 @@ def pretraining_datasets(
         "fixed_length": args.pad_to_max_length or on_tpu(),
     }
     text = TokenizedText(tokenizer, args.train_file, args.overwrite_cache)
-    parts = ("train", "val")
+    parts: Any = ("train", "val")
     held_out = text
     if args.val_file is not None:
         held_out, parts = TokenizedText(tokenizer, args.val_file, args.overwrite_cache), ("all", "all")

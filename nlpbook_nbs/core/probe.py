@@ -71,7 +71,7 @@ class MaskProbe:
 
     def ask(
         self,
-        rows: Sequence[Any],  # 토큰 번호의 목록들
+        rows: Sequence[Any] | np.ndarray,  # 토큰 번호의 목록들
         places: Sequence[int] | np.ndarray,  # 줄마다 물어볼 자리
         use: Use,  # 답을 배치마다 넘겨받을 함수
     ) -> None:
@@ -196,8 +196,8 @@ def fill(
     tokenizer = probe.tokenizer
     return [
         Filling(
-            tokenizer.decode(filled, skip_special_tokens=True),
-            tokenizer.convert_ids_to_tokens(filled[places].tolist()),
+            str(tokenizer.decode(filled, skip_special_tokens=True)),
+            list(tokenizer.convert_ids_to_tokens(filled[places].tolist())),
             score,
         )
         for score, filled, _ in beams

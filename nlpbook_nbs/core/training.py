@@ -30,10 +30,10 @@ def get_trainer(args, return_trainer_only=True):
     `return_trainer_only=False`면 책에서처럼 `(체크포인트 콜백, 트레이너)`를 돌려줍니다.
     없는 장치를 고르면 `NlpbookError`를 냅니다.
     """
-    from nlpbook_nbs.core.trainer import BestModel, Trainer
     from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
     from nlpbook_nbs.core.resume import SafeCheckpointIO
+    from nlpbook_nbs.core.trainer import BestModel, Trainer
 
     for message in (
         ".*does not have many workers.*",
