@@ -74,7 +74,7 @@ def make_optimizer(
 def make_schedule(
     optimizer: torch.optim.Optimizer,  # 학습률을 바꿀 옵티마이저
     args: Any,  # 학습 설정
-    steps: float,  # 학습이 끝날 때까지의 스텝 수. 정해지지 않았으면 무한대
+    steps: float,  # 학습이 끝날 때까지의 스텝 수. 정해지지 않았으면 -1이나 무한대
 ) -> dict[str, Any]:
     """Lightning이 받는 학습률 일정 `{"scheduler", "interval"}`. 스텝 수를 알아야 하는데 모르면 `NlpbookError`를 냅니다."""
     name, warmup = args.lr_scheduler, args.warmup_ratio
@@ -82,7 +82,7 @@ def make_schedule(
         return {"scheduler": ExponentialLR(optimizer, gamma=BOOK_GAMMA), "interval": "epoch"}
     from transformers import get_scheduler
 
-    endless = steps == float("inf")
+    endless = steps in (-1, float("inf"))
     require(
         not endless or name == "constant" and not warmup,
         f"lr_scheduler={name!r}: 길이를 모르는 데이터(IterableDataset)라 언제 끝날지 몰라 학습률을 정할 수 없습니다. get_trainer(args, max_steps=…)로 스텝 수를 정하거나 lr_scheduler를 exponential로 바꾸세요.",
@@ -161,8 +161,7 @@ class Task(LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = make_optimizer(self, self.args, self._fused())
-        needs_steps = self.args.lr_scheduler != "exponential"
-        steps = self.trainer.estimated_stepping_batches if needs_steps else float("inf")
+        steps = 0 if self.args.lr_scheduler == "exponential" else self.trainer.estimated_stepping_batches
         return {"optimizer": optimizer, "lr_scheduler": make_schedule(optimizer, self.args, steps)}
 
     def configure_gradient_clipping(
@@ -194,7 +193,7 @@ def drain(
     metric.reset()
     return value
 
-
+# %% ../../nbs/core/tasks.ipynb #37024446
 def gather_objects(
     value: Any,  # 피클로 보낼 수 있는 값
 ) -> list[Any]:
