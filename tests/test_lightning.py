@@ -136,7 +136,9 @@ def test_datamodule_trains_with_a_schedule_that_needs_the_number_of_steps(train_
 
     trainer = get_trainer(args)
     trainer.fit(make_task(args), datamodule=Data())
-    assert trainer.global_step == 7 and trainer.history.column("learning_rate")[1][-1] < args.learning_rate / 5
+    assert (
+        trainer.global_step == 7 and trainer.history.column("learning_rate")[1][-1] < args.learning_rate / 5
+    )
 
 
 class Stream(IterableDataset):
@@ -324,7 +326,10 @@ def test_two_processes_count_every_example_once_and_do_not_hang(small_training, 
     here = os.path.dirname(__file__)
     options = small_training | {"downstream_corpus_name": "nsmc", "batch_size": 8, "precision": "fp32"}
     options |= {"devices": "2", "strategy": "ddp", "grouped": grouped}
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([here, os.path.dirname(here)]), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([here, os.path.dirname(here)]),
+        "OMP_NUM_THREADS": "1",
+    }
     command = [sys.executable, str(script), json.dumps(options)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=1200, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -375,6 +380,9 @@ def test_prediction_loads_neither_lightning_nor_torchmetrics(train_args, loaders
     args = train_args()
     get_trainer(args).fit(make_task(args), *loaders(args))
     done = subprocess.run(
-        [sys.executable, "-c", PREDICT, args.downstream_model_dir], capture_output=True, text=True, check=False
+        [sys.executable, "-c", PREDICT, args.downstream_model_dir],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
