@@ -53,14 +53,37 @@ def test_history_goes_on_where_it_stopped(trained):
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
-        ({"batch_size": 16}, "배치 크기"),
-        ({"max_seq_length": 24}, "최대 길이"),
-        ({"group_by_length": False}, "샘플러"),
+        ({"batch_size": 16}, "batch_size(32 → 16)"),
+        ({"max_seq_length": 24}, "max_seq_length(32 → 24)"),
+        ({"group_by_length": False}, "sampler(LengthGroupedSampler → RandomSampler)"),
+        ({"learning_rate": 2e-3}, "learning_rate(0.001 → 0.002)"),
+        ({"weight_decay": 0.1}, "weight_decay(0.0 → 0.1)"),
+        ({"lr_scheduler": "constant"}, "lr_scheduler(exponential → constant)"),
+        ({"gradient_clip_val": 1.0}, "gradient_clip_val(None → 1.0)"),
+        ({"precision": "fp32"}, "precision(bf16-mixed → 32-true)"),
     ],
 )
 def test_resuming_under_other_conditions_is_refused_with_the_reason(trained, changes, what):
+    trained(precision="bf16")
+    refused(lambda: trained(resume=True, **({"precision": "bf16"} | changes)), "다릅니다", what)
+
+
+@pytest.mark.parametrize("changes", [{"epochs": 3}, {"epochs": 3, "warmup_ratio": 0.5}])
+def test_schedule_that_depends_on_the_end_is_not_resumed_with_another_end(trained, changes):
+    """1에폭짜리 linear 일정은 0에서 끝납니다. 3에폭으로 이어 가면 학습률이 도로 뛰어오릅니다."""
+    same = {"lr_scheduler": "linear"}
+    trained(**same)
+    refused(lambda: trained(resume=True, **same, **changes), "다릅니다", "epochs(1 → 3)")
+    trained(resume=True, **same)
+
+
+def test_leftovers_of_a_killed_export_are_cleared(trained, tmp_path):
     trained()
-    refused(lambda: trained(resume=True, **changes), "다릅니다", what)
+    part = tmp_path / "model" / ".export.killed.part"
+    part.mkdir()
+    (part / "model.safetensors").write_bytes(b"half")
+    trained(resume=True)
+    assert not part.exists()
 
 
 def test_new_training_does_not_mix_with_the_old_one(trained, tmp_path):

@@ -4,7 +4,9 @@
 __all__ = ['cheap_dropout', 'CheapDropout', 'cheap_attention', 'cheap_random_numbers']
 
 # %% ../../nbs/core/cpu.ipynb #12b67ecb
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,8 +15,11 @@ from torch import nn
 _LEVELS = 1 << 16
 
 
-def cheap_dropout(x, p):
-    """`x`의 원소를 확률 `p`(1/65,536 단위)로 0으로 만들고 나머지를 `1/(1-p)`배로 키웁니다. CPU용."""
+def cheap_dropout(
+    x: torch.Tensor,  # 아무 모양의 텐서
+    p: float,  # 버릴 확률
+) -> torch.Tensor:
+    """`x`의 원소를 확률 `p`(1/65,536 단위)로 0으로 만들고 나머지를 `1/(1-p)`배로 키웁니다."""
     dropped = round(p * _LEVELS)
     if dropped == 0:
         return x
@@ -27,12 +32,21 @@ def cheap_dropout(x, p):
 class CheapDropout(nn.Dropout):
     """`nn.Dropout`과 같은 일을 적은 난수로 하는 CPU용 층."""
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return cheap_dropout(x, self.p) if self.training and self.p > 0 else x
 
-
-def cheap_attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, **kwargs):
-    """드롭아웃만 `cheap_dropout`으로 바꾼 기본 어텐션. 텐서는 `(batch, heads, seq, head_dim)`입니다."""
+# %% ../../nbs/core/cpu.ipynb #1af86b54
+def cheap_attention(
+    module: nn.Module,  # 부르는 어텐션 층
+    query: torch.Tensor,  # `(batch, heads, seq, head_dim)`
+    key: torch.Tensor,  # 같은 모양
+    value: torch.Tensor,  # 같은 모양
+    attention_mask: torch.Tensor | None,  # 점수에 더할 값
+    scaling: float | None = None,  # 점수에 곱할 값. 비우면 `head_dim`의 -1/2제곱
+    dropout: float = 0.0,  # 버릴 확률
+    **kwargs: Any,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """드롭아웃만 `cheap_dropout`으로 바꾼 기본 어텐션. `(결과 (batch, seq, heads, head_dim), 가중치)`를 돌려줍니다."""
     scores = query @ key.transpose(2, 3) * (query.size(-1) ** -0.5 if scaling is None else scaling)
     if attention_mask is not None:
         scores = scores + attention_mask
@@ -41,19 +55,16 @@ def cheap_attention(module, query, key, value, attention_mask, scaling=None, dro
         weights = cheap_dropout(weights, dropout)
     return (weights @ value).transpose(1, 2).contiguous(), weights
 
-
+# %% ../../nbs/core/cpu.ipynb #aac3d490
 _ATTENTION = "nlpbook_cheap"
-_PLAIN_ATTENTION = {
-    "bert",
-    "electra",
-    "roberta",
-    "xlm-roberta",
-    "camembert",
-}  # 어텐션이 위의 식 그대로인 모델들
+# 어텐션이 위의 식 그대로인 모델들
+_PLAIN_ATTENTION = {"bert", "electra", "roberta", "xlm-roberta", "camembert"}
 
 
 @contextmanager
-def cheap_random_numbers(model):
+def cheap_random_numbers(
+    model: nn.Module,  # transformers 모델
+) -> Iterator[None]:
     """이 안에서 학습하는 동안에는 `model`의 드롭아웃이 CPU용으로 바뀝니다. 평가할 때와 나간 다음에는 원래의 계산 그대로입니다.
 
     어텐션까지 평가에 쓰면, 반정밀도에서는 반올림하는 차례가 달라 학습 중의 점수와 나중에 다시 잰 점수가 어긋납니다.

@@ -4,15 +4,24 @@
 __all__ = ['pick_precision', 'pick_accelerator']
 
 # %% ../../nbs/core/devices.ipynb #add91f0e
+from typing import Any
+
 import torch
 
 from .settings import NlpbookError, in_notebook, logger, tpu_is_available
 
 # %% ../../nbs/core/devices.ipynb #44d209d1
-def pick_precision(args, device):
-    """`args`와 장치 종류(`"cpu"`, `"cuda"`, `"mps"`, `"tpu"`)에 맞는 Lightning 정밀도 이름을 고릅니다."""
+def pick_precision(
+    args: Any,  # 학습 설정. `precision`과 `fp16`을 봅니다
+    device: str,  # 장치의 종류: `"cpu"`, `"cuda"`, `"mps"`, `"tpu"`
+) -> str:
+    """설정과 장치에 맞는 Lightning 정밀도 이름. 바라는 16비트 계산을 쓸 수 없으면 로그에 알리고 `"32-true"`를 고릅니다."""
     wanted = "fp16" if args.fp16 else args.precision
-    if wanted == "fp32" or device not in {"cpu", "cuda"}:
+    if device not in {"cpu", "cuda"}:
+        if wanted in {"bf16", "fp16"}:
+            logger.warning("%s에서는 %s로 학습할 수 없어 32비트로 학습합니다.", device.upper(), wanted)
+        return "32-true"
+    if wanted == "fp32":
         return "32-true"
     if wanted == "fp16" and device == "cuda":
         return "16-mixed"
@@ -24,17 +33,20 @@ def pick_precision(args, device):
     return "16-mixed" if device == "cuda" and torch.cuda.get_device_capability()[0] >= 7 else "32-true"
 
 
-def _cuda_has_bf16():
+def _cuda_has_bf16() -> bool:
     return torch.cuda.get_device_capability()[0] >= 8
 
 
-def _cpu_has_bf16():
+def _cpu_has_bf16() -> bool:
     return any(
         getattr(torch.cpu, name, bool)() for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     )
 
 # %% ../../nbs/core/devices.ipynb #8f4edc4c
-def pick_accelerator(args):
+def pick_accelerator(
+    args: Any,  # 학습 설정. `accelerator`, `devices`, `tpu_cores`를 봅니다
+) -> tuple[str, Any]:
+    """`(장치의 종류, 장치의 수)`. `accelerator="auto"`면 있는 것 가운데 가장 빠른 것이고, 고른 것이 없으면 `NlpbookError`를 냅니다."""
     if args.tpu_cores:
         if tpu_is_available():
             return "tpu", args.tpu_cores

@@ -48,10 +48,10 @@ class EmbeddedName(str):
 
     name: str  # 사용자가 적은 이름
 
-    def __new__(
+    def __new__(  # noqa: PYI034 (typing.Self는 3.11부터 있습니다)
         cls,
         name: str,  # `EMBEDDED_MODELS`에 있는 이름
-    ) -> "EmbeddedName":  # noqa: PYI034 (typing.Self는 3.11부터 있습니다)
+    ) -> "EmbeddedName":
         made = super().__new__(cls, EMBEDDED_MODELS[name].path)
         made.name = name
         return made
