@@ -2,28 +2,21 @@
 
 # %% auto #0
 __all__ = ['TASK_NAME', 'RECIPE', 'QATrainArguments', 'QADeployArguments', 'KorQuADV1Corpus', 'QADataset', 'normalize_answer',
-           'exact_match', 'f1', 'korquad_scores', 'write_predictions', 'QATask', 'QuestionAnswerer', 'highlight_answer',
-           'load_answerer', 'train_reader']
+           'exact_match', 'f1', 'korquad_scores', 'QATask', 'QuestionAnswerer', 'load_answerer', 'train_reader']
 
 # %% ../nbs/05_qa.ipynb #02dbde52
-import json
 import os
 import string
 from collections import Counter
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
-from typing import ClassVar, Optional
-
-import numpy as np
-import torch
+from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
 from .core.arguments import DeployArguments, TrainArguments, option
 from .core.columns import cached_columns
 from .core.corpora import check_corpus, download_downstream_dataset, sample_root
-from .core.encoding import check_tokenizer, warn_about_unknown
+from .core.encoding import check_tokenizer
 from .core.features import corpus_fingerprint, feature_folder, on_tpu
-from .core.files import written_aside
 from nlpbook_nbs.core.models import (
     check_model_head,
     load_model,
@@ -31,35 +24,26 @@ from nlpbook_nbs.core.models import (
     model_inputs,
     read_pretrained,
 )
+from .core.prediction import predict_batches
 from .core.recipes import Recipe
-from .core.settings import NlpbookError, set_seed
-from .core.spans import AnswerBook
-from .core.squad import read_korquad
+from .core.samplers import is_repeated
+from .core.settings import require, set_seed
+from .core.spans import AnswerBook, answer_of, check_pairs, highlight_answer
+from .core.squad import QAExample, question_columns, read_korquad, write_predictions
 from .core.tasks import Task
 from .core.training import run_training
-from .core.windows import WindowDataset, WindowEncoder, tokenizer_threads
+from nlpbook_nbs.core.windows import (
+    QAFeatures,
+    WindowDataset,
+    WindowEncoder,
+    check_windows,
+)
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 # %% ../nbs/05_qa.ipynb #7029e2fd
 TASK_NAME = "question-answering"
-
-
-def _check_windows(args):
-    room = args.max_seq_length - args.max_query_length - 3
-    if args.max_query_length < 1:
-        raise NlpbookError(f"max_query_length={args.max_query_length}: 1 이상이어야 합니다.")
-    if room < 1:
-        raise NlpbookError(
-            f"max_query_length={args.max_query_length}: max_seq_length={args.max_seq_length}에서 질문과 특수 토큰 3개를 빼면 지문이 들어갈 자리가 없습니다. max_query_length를 줄이거나 max_seq_length를 늘리세요."
-        )
-    if args.doc_stride < 1:
-        raise NlpbookError(f"doc_stride={args.doc_stride}: 창이 앞으로 나아가지 않습니다. 1 이상으로 두세요.")
-    if args.doc_stride > room:
-        raise NlpbookError(
-            f"doc_stride={args.doc_stride}: 지문이 들어갈 자리({room}토큰)보다 커서 읽지 않고 건너뛰는 글이 생깁니다. {room} 이하로 줄이세요."
-        )
-    for name in ("max_answer_length", "n_best_size"):
-        if getattr(args, name) < 1:
-            raise NlpbookError(f"{name}={getattr(args, name)}: 1 이상이어야 합니다.")
 
 
 @dataclass
@@ -68,7 +52,9 @@ class QATrainArguments(TrainArguments):
 
     downstream_task_name: str = option(TASK_NAME, "과제 이름")
     doc_stride: int = option(64, "창을 옮기는 간격. 이웃한 창은 나머지만큼 겹침")
-    max_query_length: int = option(32, "질문의 최대 길이. 넘치면 뒤를 자름")
+    max_query_length: int = option(
+        32, "질문의 최대 길이. 넘치면 토크나이저의 truncation_side 쪽(보통 뒤)을 자름"
+    )
     max_answer_length: int = option(30, "답의 최대 길이")
     n_best_size: int = option(20, "창마다 남겨 둘 답 후보의 수")
     threads: int = option(
@@ -80,13 +66,12 @@ class QATrainArguments(TrainArguments):
 
     metrics: ClassVar[tuple] = ("val_loss", "val_em", "val_f1")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
-        _check_windows(self)
-        if self.threads < 0:
-            raise NlpbookError(f"threads={self.threads}: 0 이상이어야 합니다.")
+        check_windows(self)
+        require(self.threads >= 0, f"threads={self.threads}: 0 이상이어야 합니다.")
 
-
+# %% ../nbs/05_qa.ipynb #95718837
 @dataclass
 class QADeployArguments(DeployArguments):
     """질의응답의 추론 설정. 길이의 단위는 토큰입니다."""
@@ -99,13 +84,13 @@ class QADeployArguments(DeployArguments):
     max_answer_length: int = option(30, "답의 최대 길이")
     n_best_size: int = option(20, "답 후보의 수")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.max_query_length is None:
             self.max_query_length = min(32, max(1, (self.max_seq_length - 3) // 2))
         if self.doc_stride is None:
             self.doc_stride = min(64, max(1, self.max_seq_length - 3 - self.max_query_length))
-        _check_windows(self)
+        check_windows(self)
 
 # %% ../nbs/05_qa.ipynb #fd59a477
 class KorQuADV1Corpus:
@@ -114,110 +99,78 @@ class KorQuADV1Corpus:
     형식: https://korquad.github.io/KorQuad%201.0/. 답이 `answer_start`에 없는 문항은 건너뛰고 몇 개인지 알리며, `strict=True`면 `NlpbookError`를 냅니다.
     """
 
-    def __init__(self, strict=False):
+    def __init__(self, strict: bool = False) -> None:
         self.strict = strict
 
-    def get_labels(self):
+    def get_labels(self) -> list[str]:
         return ["start_positions", "end_positions"]
 
     @property
-    def num_labels(self):
+    def num_labels(self) -> int:
         return len(self.get_labels())
 
-    def get_files(self, data_root_path, mode):
+    def get_files(self, data_root_path: str, mode: str) -> list[Path]:
         return [Path(data_root_path, f"KorQuAD_v1.0_{'train' if mode == 'train' else 'dev'}.json")]
 
-    def get_examples(self, data_root_path, mode):
+    def get_examples(self, data_root_path: str, mode: str) -> list[QAExample]:
         return [
             row for path in self.get_files(data_root_path, mode) for row in read_korquad(path, self.strict)
         ]
 
 # %% ../nbs/05_qa.ipynb #518e7f75
+_FORMAT = 2  # 저장 형식이나 만드는 방법을 바꾸면 올립니다.
+
+
 class QADataset(WindowDataset):
     """말뭉치의 `mode` 부분을 창으로 나눈 데이터셋. `dataset[i]`는 채워진 `QAFeatures`입니다.
 
     지문은 한 번만 토큰으로 바꾸고 창의 자리를 정해 두며, 모델에 넣을 토큰 열은 꺼낼 때 만듭니다. 캐시의 이름은 내용에서 나오므로, 말뭉치와 토크나이저와 길이 설정이 그대로이면 다시 만들지 않습니다.
     """
 
-    def __init__(self, args, tokenizer, corpus, mode):
+    def __init__(
+        self,
+        args: QATrainArguments,
+        tokenizer: "PreTrainedTokenizerBase",  # 빠른 토크나이저
+        corpus: Any,  # `KorQuADV1Corpus`처럼 `get_examples`가 `QAExample`을 돌려주는 객체
+        mode: str,  # `train`, `val`, `test`
+    ) -> None:
         check_corpus(corpus, mode)
         encoder = WindowEncoder(tokenizer, args)
-        root = os.path.join(args.downstream_corpus_root_dir, args.downstream_corpus_name or "")
-        self.examples = list(corpus.get_examples(root, mode))
-        if not self.examples:
-            raise NlpbookError(
-                f"{type(corpus).__name__} {mode}: 문항이 하나도 없습니다. 말뭉치 파일을 확인하세요."
-            )
+        root = os.path.join(args.downstream_corpus_root_dir or "", args.downstream_corpus_name or "")
+        self.examples: list[QAExample] = list(corpus.get_examples(root, mode))
+        require(
+            self.examples,
+            f"{type(corpus).__name__} {mode}: 문항이 하나도 없습니다. 말뭉치 파일을 확인하세요.",
+        )
         source = corpus_fingerprint(corpus, root, mode, lambda: self.examples, _parts_of)
         shape = (args.max_seq_length, args.doc_stride, args.max_query_length, len(self.examples))
         folder, self.fingerprint = feature_folder(args, tokenizer, _FORMAT, source, shape)
-        columns = cached_columns(folder, lambda: self._build(encoder), args.overwrite_cache)
+        columns = cached_columns(
+            folder, lambda: question_columns(encoder, self.examples), args.overwrite_cache
+        )
         super().__init__(columns, tokenizer, args, args.pad_to_max_length or on_tpu())
 
-    def _build(self, encoder):
-        numbers, contexts = {}, []
-        for example in self.examples:
-            if example.context_text not in numbers:
-                numbers[example.context_text] = len(contexts)
-                contexts.append(example.context_text)
-        context_of = np.array([numbers[example.context_text] for example in self.examples], np.int32)
-        with tokenizer_threads(encoder.args.threads):
-            columns = encoder.questions([example.question_text for example in self.examples])
-            columns |= encoder.contexts(contexts)
-        warn_about_unknown(encoder.tokenizer, columns["context_ids"])
-        columns["context"] = context_of
-        columns |= encoder.windows(columns, context_of)
-        return columns | self._positions(columns)
 
-    def _positions(self, columns):
-        """창마다 답이 시작하고 끝나는 토큰의 자리. 답이 통째로 들어 있지 않은 창은 0입니다."""
-        first, last = np.zeros((2, len(self.examples)), np.int64)
-        offsets = columns["context_offsets"]
-        for number, example in enumerate(self.examples):
-            begin, end = offsets[columns["context"][number]], offsets[columns["context"][number] + 1]
-            start = example.start_position_character
-            first[number] = np.searchsorted(columns["char_end"][begin:end], start, side="right")
-            stop = start + len(example.answer_text)
-            last[number] = np.searchsorted(columns["char_start"][begin:end], stop, side="left") - 1
-        question, window = columns["question"], columns["window_start"]
-        inside = (first[question] >= window) & (last[question] < window + columns["window_length"])
-        inside &= first[question] <= last[question]
-        shift = np.diff(columns["question_offsets"])[question] + 2 - window
-        return {
-            "start_positions": np.where(inside, first[question] + shift, 0),
-            "end_positions": np.where(inside, last[question] + shift, 0),
-        }
-
-# %% ../nbs/05_qa.ipynb #ebd71a3a
-_FORMAT = 1  # 저장 형식이나 만드는 방법을 바꾸면 올립니다.
-
-
-def _parts_of(example):
-    return (
-        example.qas_id,
-        example.question_text,
-        example.context_text,
-        example.answer_text,
-        example.start_position_character,
-    )
+def _parts_of(row: QAExample) -> tuple:
+    return row.qas_id, row.question_text, row.context_text, row.answer_text, row.start_position_character
 
 # %% ../nbs/05_qa.ipynb #7844b2d9
 _DROPPED = str.maketrans(dict.fromkeys("'\"《》<>〈〉()‘’", " "))
 _PUNCTUATION = set(string.punctuation)
 
 
-def normalize_answer(text):
+def normalize_answer(text: str) -> str:
     """KorQuAD 1.0 공식 채점의 정규화: 따옴표와 괄호를 빈칸으로, 소문자로, ASCII 문장 부호를 지우고, 빈칸을 하나로."""
     text = text.translate(_DROPPED).lower()
     return " ".join("".join(letter for letter in text if letter not in _PUNCTUATION).split())
 
 
-def exact_match(prediction, answer):
+def exact_match(prediction: str, answer: str) -> bool:
     """정규화한 두 글이 같으면 `True`."""
     return normalize_answer(prediction) == normalize_answer(answer)
 
 
-def f1(prediction, answer):
+def f1(prediction: str, answer: str) -> float:
     """정규화한 두 글을 낱글자의 모음으로 보고 구한 F1 (0과 1 사이). 빈칸은 세지 않습니다."""
     found, wanted = (list(normalize_answer(text).replace(" ", "")) for text in (prediction, answer))
     same = sum((Counter(found) & Counter(wanted)).values())
@@ -226,28 +179,22 @@ def f1(prediction, answer):
     precision, recall = 1.0 * same / len(found), 1.0 * same / len(wanted)
     return (2 * precision * recall) / (precision + recall)
 
-
-def korquad_scores(predictions, references):
-    """KorQuAD 1.0 공식 채점과 같은 `{"em", "f1"}` (단위 %, 0과 100 사이).
-
-    `predictions`는 `{문항 id: 답}`, `references`는 `{문항 id: 정답들}`입니다. 답하지 않은 문항은 0점이고, 정답이 여럿이면 가장 높은 점수를 씁니다.
-    """
-    if not references:
-        raise NlpbookError(
-            "korquad_scores: references가 비어 있어 채점할 문항이 없습니다. {문항 id: 정답들} 사전을 넣으세요."
-        )
+# %% ../nbs/05_qa.ipynb #e61d89c4
+def korquad_scores(
+    predictions: dict[str, str],  # 문항 id → 답. 답하지 않은 문항은 0점
+    references: "dict[str, tuple[str, ...]]",  # 문항 id → 정답들. 여럿이면 가장 높은 점수를 씁니다
+) -> dict[str, float]:
+    """KorQuAD 1.0 공식 채점과 같은 `{"em", "f1"}` (단위 %, 0과 100 사이)."""
+    require(
+        references,
+        "korquad_scores: references가 비어 있어 채점할 문항이 없습니다. {문항 id: 정답들} 사전을 넣으세요.",
+    )
     em = total_f1 = 0.0
     for qas_id, golds in references.items():
         if qas_id in predictions:
             em += max(exact_match(predictions[qas_id], gold) for gold in golds)
             total_f1 += max(f1(predictions[qas_id], gold) for gold in golds)
     return {"em": 100.0 * em / len(references), "f1": 100.0 * total_f1 / len(references)}
-
-
-def write_predictions(predictions, path):
-    """예측을 공식 제출 형식(`{문항 id: 답}` JSON)으로 씁니다. 임시 파일에 다 쓴 다음 이름을 바꾸므로 쓰다 만 파일이 남지 않습니다."""
-    with written_aside(path) as part:
-        part.write_text(json.dumps(predictions, ensure_ascii=False, indent=1), encoding="utf-8")
 
 # %% ../nbs/05_qa.ipynb #a230b02a
 class QATask(Task):
@@ -256,66 +203,48 @@ class QATask(Task):
     `em`과 `f1`은 토큰의 자리가 아니라 원문에서 오려 낸 글로 잽니다. 여러 창의 후보 가운데 점수가 가장 높은 것이 답입니다.
     """
 
-    def __init__(self, model, args):
+    def __init__(self, model: "PreTrainedModel", args: QATrainArguments) -> None:
         super().__init__(model, args)
         self.book = AnswerBook(args.n_best_size)
 
-    def training_step(self, batch, batch_idx):
+    def training_step(self, batch: dict, batch_idx: int) -> Any:
         return super().training_step(_without_index(batch), batch_idx)
 
-    def validation_step(self, batch, batch_idx):
+    def validation_step(self, batch: dict, batch_idx: int) -> None:
         outputs = self.model(**model_inputs(self.model, _without_index(batch)))
-        self.update_metrics(outputs, batch)
+        if not is_repeated(self._loader(), batch_idx):
+            self.update_metrics(outputs, batch)
 
-    test_step = validation_step
-
-    def update_metrics(self, outputs, batch):
+    def update_metrics(self, outputs: Any, batch: dict) -> None:
         super().update_metrics(outputs, batch)
-        if not self.args.do_eval or "index" not in batch:
-            return
-        self.book.read(
-            self._data(), batch["index"].cpu().numpy(), batch, outputs, self.args.max_answer_length
-        )
+        if self.args.do_eval and "index" in batch:
+            indices = batch["index"].cpu().numpy()
+            self.book.read(self._loader().dataset, indices, outputs, self.args.max_answer_length)
 
-    def _data(self):
+    def _loader(self) -> Any:
         trainer = self.trainer
         loader = trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders
-        return (loader[0] if isinstance(loader, (list, tuple)) else loader).dataset
+        return loader[0] if isinstance(loader, (list, tuple)) else loader
 
-    def predictions(self, data):
+    def predictions(self, data: QADataset) -> dict[str, str]:
         """지금까지 모은 답 `{문항 id: 답}`. 여러 프로세스로 나누어 풀었으면 모두 합칩니다."""
-        books = [self.book.found]
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            books = [None] * torch.distributed.get_world_size()
-            torch.distributed.all_gather_object(books, self.book.found)
-        merged = AnswerBook(self.args.n_best_size)
-        for book in books:
-            for question, candidates in book.items():
-                for (start, end), score in candidates.items():
-                    merged.add(question, score, start, end)
-        answers = {}
-        for question, example in enumerate(data.examples):
-            best = merged.best(question)
-            answers[example.qas_id or str(question)] = (
-                example.context_text[slice(*best[0][0])] if best else ""
-            )
-        return answers
+        return self.book.gathered().texts(data.examples)
 
-    def compute_metrics(self):
+    def compute_metrics(self) -> dict[str, Any]:
         found = super().compute_metrics()
         if not self.args.do_eval:
             return found
-        data = self._data()
+        data = self._loader().dataset
         self.last_predictions = self.predictions(data)
         self.book = AnswerBook(self.args.n_best_size)
         references = {
-            example.qas_id or str(number): example.answers or (example.answer_text,)
-            for number, example in enumerate(data.examples)
+            row.qas_id or str(number): row.answers or (row.answer_text,)
+            for number, row in enumerate(data.examples)
         }
         return found | korquad_scores(self.last_predictions, references)
 
 
-def _without_index(batch):
+def _without_index(batch: dict) -> dict:
     return {name: tensor for name, tensor in batch.items() if name != "index"}
 
 # %% ../nbs/05_qa.ipynb #6dd2c4a9
@@ -327,75 +256,35 @@ class QuestionAnswerer:
     지문이 비었으면 지어내지 않고 `found=False`와 빈 답을 돌려줍니다. 질문이 비었으면 `NlpbookError`를 냅니다.
     """
 
-    def __init__(self, model, tokenizer, args):
+    def __init__(
+        self,
+        model: "PreTrainedModel",
+        tokenizer: "PreTrainedTokenizerBase",
+        args: Any,  # `QADeployArguments`
+        device: str | None = None,  # 비우면 있는 장치 가운데 가장 빠른 것
+    ) -> None:
         check_tokenizer(tokenizer)
-        self.model = model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
-        self.tokenizer, self.args = tokenizer, args
+        self.model, self.tokenizer, self.args, self.device = model, tokenizer, args, device
         self.encoder = WindowEncoder(tokenizer, args)
 
-    def __call__(self, question, context):
+    def __call__(self, question: str, context: str) -> dict[str, Any]:
         return self.answer([(question, context)])[0]
 
-    @torch.inference_mode()
-    def answer(self, pairs):
+    def answer(self, pairs: "list[tuple[str, str]]") -> "list[dict[str, Any]]":
         """`(질문, 지문)` 목록의 답들. 같은 지문은 한 번만 토큰으로 바꿉니다."""
-        for number, (question, context) in enumerate(pairs, start=1):
-            if not isinstance(question, str) or not question.strip():
-                raise NlpbookError(
-                    f"{number}번째 질문이 비었거나 문자열이 아닙니다. 한 글자 이상의 질문을 넣으세요."
-                )
-            if not isinstance(context, str):
-                raise NlpbookError(f"{number}번째 지문이 문자열이 아닙니다. 글을 넣으세요.")
+        check_pairs(pairs)
         book = AnswerBook(self.args.n_best_size)
         asked = [place for place, (_, context) in enumerate(pairs) if context.strip()]
         if asked:
-            contexts = list(dict.fromkeys(pairs[place][1] for place in asked))
-            columns = self.encoder.questions([pairs[place][0] for place in asked])
-            columns |= self.encoder.contexts(contexts)
-            numbers = {context: number for number, context in enumerate(contexts)}
-            columns["context"] = np.array([numbers[pairs[place][1]] for place in asked], np.int32)
-            columns |= self.encoder.windows(columns, columns["context"])
+            columns = self.encoder([pairs[place] for place in asked])
             data = WindowDataset(columns, self.tokenizer, self.args, on_tpu())
-            order = np.argsort(-data.lengths, kind="stable")
-            for start in range(0, len(data), self.args.batch_size):
-                indices = order[start : start + self.args.batch_size]
-                batch = _without_index(data.__getitems__(indices).to_batch())
-                batch = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
-                found = self.model(**model_inputs(self.model, batch))
-                book.read(data, indices, batch, found, self.args.max_answer_length)
-        places = {place: row for row, place in enumerate(asked)}
-        return [
-            self._result(*pair, book.best(places[place]) if place in places else [])
-            for place, pair in enumerate(pairs)
-        ]
+            for indices, _, outputs in predict_batches(self.model, data, self.args.batch_size, self.device):
+                book.read(data, indices, outputs, self.args.max_answer_length)
+        rows = {place: row for row, place in enumerate(asked)}
+        return [answer_of(*pair, book.best(rows.get(place, -1))) for place, pair in enumerate(pairs)]
 
-    def _result(self, question, context, best):
-        scores = np.array([score for _, score in best])
-        shares = np.exp(scores - scores.max()) if len(best) else scores
-        candidates = [
-            {"answer": context[start:end], "start": start, "end": end, "score": float(share / shares.sum())}
-            for ((start, end), _), share in zip(best, shares)
-        ]
-        nothing = {"answer": "", "start": 0, "end": 0, "score": 0.0}
-        return (
-            {"question": question, "found": bool(candidates)}
-            | (candidates or [nothing])[0]
-            | {"candidates": candidates[1:]}
-        )
-
-
-def highlight_answer(context, found):
-    """지문에서 답을 칠한 HTML."""
-    if not found["found"]:
-        return "<p>답을 찾지 못했습니다.</p>"
-    start, end = found["start"], found["end"]
-    return (
-        f"<p style='line-height:1.7'>{escape(context[:start])}"
-        f"<mark>{escape(context[start:end])}</mark>{escape(context[end:])}</p>"
-    )
-
-
-def load_answerer(args):
+# %% ../nbs/05_qa.ipynb #52f8e032
+def load_answerer(args: QADeployArguments) -> QuestionAnswerer:
     """`args.downstream_model_dir`에 저장된 모델로 `QuestionAnswerer`를 만듭니다."""
     from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
@@ -405,7 +294,7 @@ def load_answerer(args):
     return QuestionAnswerer(model, read_pretrained(folder, AutoTokenizer.from_pretrained), args)
 
 # %% ../nbs/05_qa.ipynb #0fe14897
-def train_reader(args):
+def train_reader(args: QATrainArguments) -> dict[str, Any]:
     """설정대로 말뭉치 준비부터 학습, 평가까지 하고 결과를 사전으로 돌려줍니다."""
     from transformers import AutoModelForQuestionAnswering
 

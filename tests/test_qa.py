@@ -141,13 +141,9 @@ def test_bad_qa_settings_are_refused(qa_args, changes, words):
 def gold_text(data, index):
     """창의 정답 자리를 원문의 글로 되돌립니다."""
     columns = data.columns
-    question = columns["question"][index]
-    shift = int(data.question_lengths(np.array([index]))[0]) + 2 - columns["window_start"][index]
-    base = columns["context_offsets"][columns["context"][question]] - shift
-    start = columns["char_start"][base + columns["start_positions"][index]]
-    end = columns["char_end"][base + columns["end_positions"][index]]
-    row = data.examples[question]
-    return row, int(start), int(end)
+    first, last = (columns[name][[index], None] for name in ("start_positions", "end_positions"))
+    start, end = data.characters(np.array([index]), first, last)
+    return data.examples[columns["question"][index]], int(start.item()), int(end.item())
 
 
 def check_gold_spans(data):
@@ -354,14 +350,12 @@ def test_predictions_are_written_in_the_official_format(tmp_path):
 def test_best_spans_equal_a_naive_search():
     generator = torch.Generator().manual_seed(7)
     start, end = torch.randn(6, 30, generator=generator), torch.randn(6, 30, generator=generator)
-    types, mask = torch.zeros(6, 30, dtype=torch.long), torch.zeros(6, 30, dtype=torch.long)
+    context = torch.zeros(6, 30, dtype=torch.bool)
     for row in range(6):
-        used = 12 + 3 * row
-        mask[row, :used] = 1
-        types[row, 5 : min(used, 30)] = 1
-    scores, first, last = best_spans(start, end, types, mask, max_answer_length=7, n_best_size=9)
+        context[row, 5 : 11 + 3 * row] = True
+    scores, first, last = best_spans(start, end, context, max_answer_length=7, n_best_size=9)
     for row in range(6):
-        used = int(mask[row].sum())
+        used = min(12 + 3 * row, 31)
         naive = sorted(
             (
                 (float(start[row, a] + end[row, b]), a, b)
@@ -508,3 +502,27 @@ def test_train_then_predict_and_the_logged_scores_are_those_of_the_text(
     assert main(["predict", "qa", "--model_dir", "model", "무엇인가?", passage]) == 0
     answer = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert answer["found"] and passage[answer["start"] : answer["end"]] == answer["answer"]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_scores_during_training_equal_those_of_the_saved_model(qa_args, mini_tokenizer, precision):
+    """결함 14: 학습 중의 검증과, 저장한 모델을 같은 정밀도로 다시 검증한 값이 마지막 자리까지 같습니다."""
+    from transformers import AutoConfig, AutoModelForQuestionAnswering
+
+    from nlpbook_nbs.core.training import get_trainer, make_loader
+    from nlpbook_nbs.qa import QATask
+
+    class Few(KorQuADV1Corpus):
+        def get_examples(self, data_root_path, mode):
+            return super().get_examples(data_root_path, mode)[:6]
+
+    args = qa_args(precision=precision, monitor="min val_loss", batch_size=16)
+    data = QADataset(args, mini_tokenizer, Few(), "val")
+    model = AutoModelForQuestionAnswering.from_config(AutoConfig.from_pretrained(args.pretrained_model_name))
+    trainer = get_trainer(args)
+    trainer.fit(QATask(model, args), make_loader(data, args, True), make_loader(data, args, False))
+    names = ("val_loss", "val_em", "val_f1")
+    during = {name: float(trainer.callback_metrics[name]) for name in names}
+    saved = AutoModelForQuestionAnswering.from_pretrained(args.downstream_model_dir)
+    again = get_trainer(args).validate(QATask(saved, args), make_loader(data, args, False), verbose=False)[0]
+    assert {name: again[name] for name in names} == during

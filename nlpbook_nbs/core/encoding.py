@@ -6,19 +6,28 @@ __all__ = ['fast_backend', 'token_dtype', 'TextEncoder', 'check_tokenizer', 'war
 # %% ../../nbs/core/encoding.ipynb #cc576da2
 import itertools
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .columns import digest_of
 from .settings import NlpbookError, logger
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerBase
+
 # %% ../../nbs/core/encoding.ipynb #e8cdd662
-_CHUNK = 4096  # 한 번에 토크나이저에 넘기는 글의 수
+def fast_backend(
+    tokenizer: "PreTrainedTokenizerBase",  # 이 토크나이저의 설정은 건드리지 않습니다
+    max_seq_length: int | None = None,  # 자를 길이 (토큰). 비우면 자르지 않습니다
+) -> "Tokenizer | None":
+    """`tokenizer`와 똑같이 나누되 채우지 않는 `tokenizers.Tokenizer`의 복사본. 느린 토크나이저면 `None`.
 
-
-def fast_backend(tokenizer, max_seq_length=None):
-    """`tokenizer`와 똑같이 나누되 채우지 않고, `max_seq_length`를 주면 거기서 자르는 `tokenizers.Tokenizer`. 느린 토크나이저면 `None`."""
+    자를 때는 더 긴 쪽 글부터 덜어 내고, 앞과 뒤 가운데 어느 쪽을 덜어 낼지는 `tokenizer.truncation_side`를 따릅니다.
+    """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return None
@@ -26,28 +35,43 @@ def fast_backend(tokenizer, max_seq_length=None):
     backend.no_padding()
     backend.no_truncation()
     if max_seq_length is not None:
-        backend.enable_truncation(max_seq_length, strategy="longest_first")
+        backend.enable_truncation(
+            max_seq_length, strategy="longest_first", direction=tokenizer.truncation_side
+        )
     return backend
 
 
-def token_dtype(tokenizer):
-    """어휘의 모든 번호가 들어가는 가장 작은 정수형."""
+def token_dtype(
+    tokenizer: "PreTrainedTokenizerBase",
+) -> type[np.unsignedinteger]:
+    """어휘의 모든 번호가 들어가는 가장 작은 정수형: `uint16` 또는 `uint32`."""
     return np.uint16 if len(tokenizer) <= 1 << 16 else np.uint32
+
+# %% ../../nbs/core/encoding.ipynb #71268cef
+_CHUNK = 4096  # 한 번에 토크나이저에 넘기는 글의 수
 
 
 class TextEncoder:
     """글을 토큰 번호의 열로 바꾸는, 함수처럼 부를 수 있는 객체. 여러 스레드에서 함께 써도 됩니다(빠른 토크나이저일 때).
 
-    `max_seq_length`보다 길면 더 긴 쪽 글부터 뒤를 자릅니다.
+    `max_seq_length`보다 길면 더 긴 쪽 글부터, `tokenizer.truncation_side` 쪽을 자릅니다.
     """
 
-    def __init__(self, tokenizer, max_seq_length):
+    def __init__(
+        self,
+        tokenizer: "PreTrainedTokenizerBase",
+        max_seq_length: int,  # 한 건의 최대 토큰 수
+    ) -> None:
         self.tokenizer, self.max_seq_length = tokenizer, max_seq_length
         self.backend = fast_backend(tokenizer, max_seq_length)
         self.dtype = token_dtype(tokenizer)
 
-    def __call__(self, texts, pairs=None):
-        """글 `n`개(와 짝이 되는 글 `n`개)를 열의 사전으로 바꿉니다.
+    def __call__(
+        self,
+        texts: Sequence[str],  # 글 `n`개
+        pairs: Sequence[str] | None = None,  # 짝이 되는 글 `n`개
+    ) -> dict[str, np.ndarray]:
+        """글을 열의 사전으로 바꿉니다.
 
         `input_ids (전체 토큰 수,)` uint16 또는 uint32, `offsets (n+1,)` int64,
         0이 아닌 값이 있을 때만 `token_type_ids (전체 토큰 수,)` uint8.
@@ -57,17 +81,16 @@ class TextEncoder:
             chunk = texts[start : start + _CHUNK]
             found, found_types = self._encode(chunk, pairs and pairs[start : start + _CHUNK])
             lengths.append(np.fromiter(map(len, found), np.int64, len(found)))
-            ids.append(np.fromiter(itertools.chain.from_iterable(found), self.dtype, lengths[-1].sum()))
+            total = int(lengths[-1].sum())
+            ids.append(np.fromiter(itertools.chain.from_iterable(found), self.dtype, total))
             if pairs is not None:
-                types.append(
-                    np.fromiter(itertools.chain.from_iterable(found_types), np.uint8, lengths[-1].sum())
-                )
+                types.append(np.fromiter(itertools.chain.from_iterable(found_types), np.uint8, total))
         columns = {"input_ids": np.concatenate(ids), "offsets": np.concatenate([[0], *lengths]).cumsum()}
         if any(block.any() for block in types):
             columns["token_type_ids"] = np.concatenate(types)
         return columns
 
-    def _encode(self, texts, pairs):
+    def _encode(self, texts: Sequence[str], pairs: Sequence[str] | None) -> tuple[Any, Any]:
         if self.backend is None:
             found = self.tokenizer(
                 texts,
@@ -78,13 +101,15 @@ class TextEncoder:
             )
             return found["input_ids"], found["token_type_ids"]
         encodings = self.backend.encode_batch_fast(texts if pairs is None else list(zip(texts, pairs)))
-        return [e.ids for e in encodings], [e.type_ids for e in encodings] if pairs is not None else None
+        return [e.ids for e in encodings], [e.type_ids for e in encodings]
 
 # %% ../../nbs/core/encoding.ipynb #e0e0bc0f
 _FEW_WORDS, _MANY_UNKNOWN = 100, 0.5
 
 
-def check_tokenizer(tokenizer):
+def check_tokenizer(
+    tokenizer: Any,  # 토크나이저여야 하는 값
+) -> None:
     """특수 토큰뿐인 토크나이저처럼 쓸 수 없는 것이면 `NlpbookError`를 냅니다."""
     if not callable(getattr(tokenizer, "convert_tokens_to_ids", None)):
         raise NlpbookError(
@@ -100,7 +125,10 @@ def check_tokenizer(tokenizer):
         )
 
 
-def warn_about_unknown(tokenizer, input_ids):
+def warn_about_unknown(
+    tokenizer: "PreTrainedTokenizerBase",
+    input_ids: np.ndarray,  # 특수 토큰을 포함한 토큰 번호 `(전체 토큰 수,)`
+) -> None:
     """`[UNK]`가 절반을 넘으면 경고합니다."""
     share = (
         float((input_ids == tokenizer.unk_token_id).mean())
@@ -114,12 +142,15 @@ def warn_about_unknown(tokenizer, input_ids):
         )
 
 # %% ../../nbs/core/encoding.ipynb #d94f71cf
-def tokenizer_fingerprint(tokenizer):
-    """토크나이저의 어휘와 규칙 전체의 지문 (16진수 32자). 자르기와 채우기 설정은 결과에 영향이 없으므로 뺍니다."""
+def tokenizer_fingerprint(
+    tokenizer: "PreTrainedTokenizerBase",
+) -> str:
+    """토크나이저의 어휘와 규칙 전체의 지문 (16진수 32자). 특징에 영향이 없는 채우기 설정과 자를 길이는 뺍니다."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
         state = backend.to_str()
-        return digest_of(state[state.index('"added_tokens"') :].encode())
+        side = [b"left"] if tokenizer.truncation_side == "left" else []
+        return digest_of(state[state.index('"added_tokens"') :].encode(), *side)
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
         return digest_of(*(path.name.encode() + path.read_bytes() for path in sorted(Path(folder).iterdir())))
