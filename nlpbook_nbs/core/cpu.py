@@ -54,7 +54,10 @@ _PLAIN_ATTENTION = {
 
 @contextmanager
 def cheap_random_numbers(model):
-    """이 안에서는 `model`의 드롭아웃이 CPU용으로 바뀝니다. 나가면 원래대로 돌아옵니다."""
+    """이 안에서 학습하는 동안에는 `model`의 드롭아웃이 CPU용으로 바뀝니다. 평가할 때와 나간 다음에는 원래의 계산 그대로입니다.
+
+    어텐션까지 평가에 쓰면, 반정밀도에서는 반올림하는 차례가 달라 학습 중의 점수와 나중에 다시 잰 점수가 어긋납니다.
+    """
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import eager_mask
 
@@ -75,11 +78,18 @@ def cheap_random_numbers(model):
     if attention:
         AttentionInterface.register(_ATTENTION, cheap_attention)
         AttentionMaskInterface.register(_ATTENTION, eager_mask)
-        model.set_attn_implementation(_ATTENTION)
+
+        def choose(base, _):
+            wanted = _ATTENTION if base.training else attention
+            if config._attn_implementation != wanted:
+                model.set_attn_implementation(wanted)
+
+        hook = model.base_model.register_forward_pre_hook(choose)
     try:
         yield
     finally:
         for parent, name, child in swapped:
             setattr(parent, name, child.train(getattr(parent, name).training))
         if attention:
+            hook.remove()
             model.set_attn_implementation(attention)
