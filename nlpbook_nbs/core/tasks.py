@@ -150,7 +150,9 @@ class Task(LightningModule):
     def is_repeated(self, batch_idx: int) -> bool:
         """프로세스마다 배치의 수를 맞추려고 되풀이해 읽은 배치라 지표에 넣지 않아야 하면 `True`."""
         trainer = self.trainer
-        return is_repeated(trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders, batch_idx)
+        return is_repeated(
+            trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders, batch_idx
+        )
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
         self.validation_step(batch, batch_idx)
