@@ -58,17 +58,17 @@ class ProbeArguments:
 def run_probe(args: ProbeArguments) -> dict[str, Any]:
     """빈칸마다의 후보(`slots`), 빈칸을 모두 채운 글(`fillings`), 후보들의 순위(`ranking`)를 담은 사전을 돌려줍니다."""
     probe = load_probe(args.pretrained_model_name)
-    slots = [
-        [{"token": token, "probability": round(value, 6)} for token, value in slot]
+    found = [
+        [(token, round(value, 6)) for token, value in slot]
         for slot in probe.candidates(args.text, args.top_k)
     ]
+    slots = [[{"token": token, "probability": value} for token, value in slot] for slot in found]
     fillings = [
-        {"text": found.text, "log_probability": round(found.score, 4)}
-        for found in fill(probe, args.text, args.method)
+        {"text": filling.text, "log_probability": round(filling.score, 4)}
+        for filling in fill(probe, args.text, args.method)
     ]
     result: dict[str, Any] = {"text": args.text, "slots": slots, "fillings": fillings}
-    shown: dict[str, float] = {line["token"]: line["probability"] for line in slots[0]}
-    label = "확률"
+    shown, label = dict(found[0]), "확률"
     candidates = args.candidate_list()
     if candidates is not None:
         ranking, shown = _rank(probe, args.text, candidates, args.top_k)

@@ -13,21 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
-from .core.arguments import DeployArguments, TrainArguments, option
+from .core.arguments import DeployArguments, TrainArguments, fill_in, option
 from .core.columns import cached_columns
 from .core.corpora import check_corpus, download_downstream_dataset
+from .core.digests import corpus_fingerprint
 from .core.encoding import check_tokenizer
-from .core.features import corpus_fingerprint, feature_folder, on_tpu
+from .core.features import feature_folder, on_tpu
 from nlpbook_nbs.core.models import (
     check_model_head,
     load_model,
     load_tokenizer,
-    model_inputs,
     read_pretrained,
 )
 from .core.prediction import predict_batches
 from .core.recipes import Recipe
-from .core.samplers import is_repeated
 from .core.settings import require, set_seed
 from .core.spans import AnswerBook, answer_of, check_pairs, highlight_answer
 from .core.squad import QAExample, question_columns, read_korquad, write_predictions
@@ -52,15 +51,16 @@ class QATrainArguments(TrainArguments):
     """질의응답의 학습 설정. 길이의 단위는 토큰입니다."""
 
     downstream_task_name: str = option(TASK_NAME, "과제 이름")
-    doc_stride: int = option(64, "창을 옮기는 간격. 이웃한 창은 나머지만큼 겹침")
+    doc_stride: int = option(64, "창을 옮기는 간격. 이웃한 창은 나머지만큼 겹침", min=1)
     max_query_length: int = option(
-        32, "질문의 최대 길이. 넘치면 토크나이저의 truncation_side 쪽(보통 뒤)을 자름"
+        32, "질문의 최대 길이. 넘치면 토크나이저의 truncation_side 쪽(보통 뒤)을 자름", min=1
     )
-    max_answer_length: int = option(30, "답의 최대 길이")
-    n_best_size: int = option(20, "창마다 남겨 둘 답 후보의 수")
+    max_answer_length: int = option(30, "답의 최대 길이", min=1)
+    n_best_size: int = option(20, "창마다 남겨 둘 답 후보의 수", min=1)
     threads: int = option(
         0,
         "특징을 만들 때 쓰는 스레드. 1이면 하나만, 0이나 2 이상이면 토크나이저의 기본값(대개 모든 코어)을 씀",
+        min=0,
     )
     do_eval: bool = option(True, "에폭마다 검증 데이터의 EM과 F1을 잼. 끄면 손실만 잼")
     strict: bool = option(False, "답이 answer_start에 없는 문항이 있으면 건너뛰지 않고 멈춤")
@@ -70,7 +70,6 @@ class QATrainArguments(TrainArguments):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_windows(self)
-        require(self.threads >= 0, f"threads={self.threads}: 0 이상이어야 합니다.")
 
 # %% ../nbs/05_qa.ipynb #95718837
 @dataclass
@@ -82,15 +81,14 @@ class QADeployArguments(DeployArguments):
     max_query_length: Optional[int] = option(
         None, "질문의 최대 길이. 비우면 32, 많아야 max_seq_length의 절반"
     )
-    max_answer_length: int = option(30, "답의 최대 길이")
-    n_best_size: int = option(20, "답 후보의 수")
+    max_answer_length: int = option(30, "답의 최대 길이", min=1)
+    n_best_size: int = option(20, "답 후보의 수", min=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.max_query_length is None:
-            self.max_query_length = min(32, max(1, (self.max_seq_length - 3) // 2))
-        if self.doc_stride is None:
-            self.doc_stride = min(64, max(1, self.max_seq_length - 3 - self.max_query_length))
+        room = (self.max_seq_length or 0) - 3
+        fill_in(self, "max_query_length", min(32, max(1, room // 2)))
+        fill_in(self, "doc_stride", min(64, max(1, room - (self.max_query_length or 0))))
         check_windows(self)
 
 # %% ../nbs/05_qa.ipynb #fd59a477
@@ -208,24 +206,11 @@ class QATask(Task):
         super().__init__(model, args)
         self.book = AnswerBook(args.n_best_size)
 
-    def training_step(self, batch: dict, batch_idx: int) -> Any:
-        return super().training_step(_without_index(batch), batch_idx)
-
-    def validation_step(self, batch: dict, batch_idx: int) -> None:
-        outputs = self.model(**model_inputs(self.model, _without_index(batch)))
-        if not is_repeated(self._loader(), batch_idx):
-            self.update_metrics(outputs, batch)
-
     def update_metrics(self, outputs: Any, batch: dict) -> None:
         super().update_metrics(outputs, batch)
         if self.args.do_eval and "index" in batch:
             indices = batch["index"].cpu().numpy()
-            self.book.read(self._loader().dataset, indices, outputs, self.args.max_answer_length)
-
-    def _loader(self) -> Any:
-        trainer = self.trainer
-        loader = trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders
-        return loader[0] if isinstance(loader, (list, tuple)) else loader
+            self.book.read(self.evaluation_loader().dataset, indices, outputs, self.args.max_answer_length)
 
     def predictions(self, data: QADataset) -> dict[str, str]:
         """지금까지 모은 답 `{문항 id: 답}`. 여러 프로세스로 나누어 풀었으면 모두 합칩니다."""
@@ -235,7 +220,7 @@ class QATask(Task):
         found = super().compute_metrics()
         if not self.args.do_eval:
             return found
-        data = self._loader().dataset
+        data = self.evaluation_loader().dataset
         self.last_predictions = self.predictions(data)
         self.book = AnswerBook(self.args.n_best_size)
         references = {
@@ -243,10 +228,6 @@ class QATask(Task):
             for number, row in enumerate(data.examples)
         }
         return found | korquad_scores(self.last_predictions, references)
-
-
-def _without_index(batch: dict) -> dict:
-    return {name: tensor for name, tensor in batch.items() if name != "index"}
 
 # %% ../nbs/05_qa.ipynb #6dd2c4a9
 class QuestionAnswerer:
@@ -289,10 +270,10 @@ def load_answerer(args: QADeployArguments) -> QuestionAnswerer:
     """`args.downstream_model_dir`에 저장된 모델로 `QuestionAnswerer`를 만듭니다."""
     from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
-    folder = str(Path(args.downstream_model_dir).absolute())
+    folder = str(Path(args.downstream_model_dir or "").absolute())
     check_model_head(folder, "ForQuestionAnswering")
     model = read_pretrained(folder, AutoModelForQuestionAnswering.from_pretrained)
-    return QuestionAnswerer(model, read_pretrained(folder, AutoTokenizer.from_pretrained), args)
+    return QuestionAnswerer(model, read_pretrained(folder, AutoTokenizer.from_pretrained), args, args.device)
 
 # %% ../nbs/05_qa.ipynb #0fe14897
 def open_corpus(args: QATrainArguments) -> KorQuADV1Corpus:

@@ -162,7 +162,7 @@ def test_stream_of_unknown_length_is_trained_on(train_args, data, loaders):
 
 def test_stream_needs_a_number_of_steps_for_a_linear_schedule(train_args, data, loaders):
     args = train_args(lr_scheduler="linear")
-    fit = lambda **options: get_trainer(args, **options).fit(  # noqa: E731
+    fit = lambda **options: get_trainer(args, **options).fit(
         make_task(args), stream_loader(data, args), loaders(args)[1]
     )
     refused(fit, "lr_scheduler='linear'", "max_steps")

@@ -64,8 +64,7 @@ def train_epochs(
                 task.model.save_pretrained(folders[-1])
                 experiment.tokenizer.save_pretrained(folders[-1])
 
-    trainer = get_trainer(args)
-    trainer.callbacks.append(LambdaCallback(on_train_epoch_end=save))
+    trainer = get_trainer(args, callbacks=[LambdaCallback(on_train_epoch_end=save)])
     trainer.fit(
         PretrainTask(load_pretraining_model(args, experiment.tokenizer), args),
         make_pretraining_loader(train_data, args, shuffle=True),

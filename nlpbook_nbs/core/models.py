@@ -31,10 +31,10 @@ def model_inputs(
     model: Any,  # transformers 모델
     batch: dict[str, Any],  # 텐서 사전
 ) -> dict[str, Any]:
-    """문장 구분(token_type_ids)을 쓰지 않는 모델(RoBERTa 등)이면 배치에서 그 열을 뺍니다."""
-    if getattr(model.config, "type_vocab_size", 0) >= 2:
-        return batch
-    return {name: tensor for name, tensor in batch.items() if name != "token_type_ids"}
+    """배치에서 모델이 받는 열. 예시의 번호(`index`)와, 문장 구분을 쓰지 않는 모델(RoBERTa 등)의 `token_type_ids`를 뺍니다."""
+    typed = getattr(model.config, "type_vocab_size", 0) >= 2
+    left_out = {"index"} if typed else {"index", "token_type_ids"}
+    return {name: tensor for name, tensor in batch.items() if name not in left_out}
 
 # %% ../../nbs/core/models.ipynb #b51db0af
 @contextmanager

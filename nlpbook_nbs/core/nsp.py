@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import Dataset
 
 from .columns import ColumnWriter, digest_of, scratch_columns
+from .features import RowsOf
 from .settings import logger, require
 from .text import Part, TokenizedText
 
@@ -253,14 +254,5 @@ class TextDatasetForNextSentencePrediction(Dataset):
         return gather_tokens(self.text.tokens, rows, width, self.tokenizer)
 
 # %% ../../nbs/core/nsp.ipynb #3be97cdb
-class ExampleRows:
-    """데이터셋의 몇 건을 가리키는 목록. 하나씩 꺼내면 `dataset[i]`이고, 마스킹은 `MaskingCollator`가 한꺼번에 합니다."""
-
-    def __init__(self, dataset: TextDatasetForNextSentencePrediction, indices: np.ndarray):
-        self.dataset, self.indices = dataset, indices
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, place: int) -> dict[str, torch.Tensor]:
-        return self.dataset[int(self.indices[place])]
+class ExampleRows(RowsOf):
+    """데이터셋의 몇 건을 가리키는 목록. 마스킹은 `MaskingCollator`가 한꺼번에 합니다."""

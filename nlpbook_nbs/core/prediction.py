@@ -12,13 +12,20 @@ import torch
 
 from .features import FeatureDataset
 from .models import model_inputs
+from .settings import NlpbookError
 
 # %% ../../nbs/core/prediction.ipynb #d5b4a68a
 def prediction_device(
     device: str | torch.device | None = None,  # 쓸 장치. 비우면 있는 것 가운데 가장 빠른 것
 ) -> torch.device:
-    """예측에 쓸 장치."""
+    """예측에 쓸 장치. 모르는 이름이거나 이 컴퓨터에 없는 장치이면 `NlpbookError`를 냅니다."""
     if device is not None:
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError):  # CUDA 없이 설치한 PyTorch는 AssertionError를 냅니다.
+            raise NlpbookError(
+                f"device={str(device)!r}: 이 컴퓨터에서 쓸 수 없는 장치입니다. 비우거나 cpu, cuda, mps 가운데 있는 것을 적으세요."
+            ) from None
         return torch.device(device)
     if torch.cuda.is_available():
         return torch.device("cuda")
@@ -43,5 +50,5 @@ def predict_batches(
         batch = {
             name: tensor.to(model.device) for name, tensor in dataset.__getitems__(indices).to_batch().items()
         }
-        inputs = {name: tensor for name, tensor in batch.items() if name not in {"index", "labels"}}
+        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
         yield indices, batch, model(**model_inputs(model, inputs))

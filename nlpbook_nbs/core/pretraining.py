@@ -233,6 +233,8 @@ class PretrainTask(Task):
 
     def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
         loss, count, (scores, targets), next_scores = pretraining_losses(self.model, batch)
+        if self.is_repeated(batch_idx):
+            return
         right = (scores.argmax(dim=-1) == targets).sum()
         labels = batch["next_sentence_label"]
         next_right = (next_scores.argmax(dim=-1) == labels).float().mean()

@@ -199,6 +199,7 @@ class ExampleSampler(SharingSampler):
         group_by_length: bool = True,
         chunk_batches: int = 50,
     ) -> None:
+        self.dataset: Any
         # 에폭마다 예시 수가 조금 달라도 스텝 수는 첫 에폭에 맞춥니다.
         super().__init__(dataset, len(dataset), batch_size, shuffle)
         self.group_by_length, self.chunk_batches = group_by_length, chunk_batches

@@ -116,7 +116,7 @@ class Task(LightningModule):
 
     loss_over: ClassVar[str] = "examples"  # 손실이 무엇의 평균인지: "examples"나 "tokens"
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> "Task":
+    def __new__(cls, *args: Any, **kwargs: Any) -> "Task":  # noqa: PYI034 (typing.Self는 3.11부터 있습니다)
         return super().__new__(lightning_class(cls))
 
     def __init__(self, model: nn.Module, args: Any) -> None:
@@ -149,10 +149,12 @@ class Task(LightningModule):
 
     def is_repeated(self, batch_idx: int) -> bool:
         """프로세스마다 배치의 수를 맞추려고 되풀이해 읽은 배치라 지표에 넣지 않아야 하면 `True`."""
-        trainer = self.trainer
-        return is_repeated(
-            trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders, batch_idx
-        )
+        return is_repeated(self.evaluation_loader(), batch_idx)
+
+    def evaluation_loader(self) -> Any:
+        """지금 검증이나 시험에 쓰는 데이터로더. 여럿을 주었으면 첫째 것입니다."""
+        loaders = self.trainer.test_dataloaders if self.trainer.testing else self.trainer.val_dataloaders
+        return loaders[0] if isinstance(loaders, (list, tuple)) else loaders
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
         self.validation_step(batch, batch_idx)

@@ -120,10 +120,12 @@ class Trainer(pl.Trainer):
         self.resume_checkpoint = ResumeCheckpoint(args)
         keep = [self.resume_checkpoint] if options.get("enable_checkpointing", True) else []
         super().__init__(callbacks=[self.history, *callbacks, *keep], **options)
+        self.callbacks: list[Callback]  # Lightning이 정하는 것들
+        self.fast_dev_run: bool | int
         if isinstance(self.strategy, DDPStrategy):
             self.callbacks.append(UnevenEvaluation())
 
-    def fit(
+    def fit(  # type: ignore[override]  # 책의 옛 이름도 받습니다.
         self,
         model: Any,  # 과제
         train_dataloaders: Any = None,  # 학습 데이터로더
@@ -148,7 +150,9 @@ class Trainer(pl.Trainer):
         train_dataloaders = ResumableDataLoader.wrap(train_dataloaders)
         self.resume_checkpoint.identity = training_identity(self.args, self, model, train_dataloaders)
         if ckpt_path is None and not self.fast_dev_run:
-            ckpt_path = self._find_checkpoint() if self.args.resume else self._put_old_run_aside()
+            ckpt_path = self._find_checkpoint() if self.args.resume else None
+            if ckpt_path is None:
+                self._put_old_run_aside()
         model.train()  # from_pretrained는 모델을 평가 상태로 돌려주고, Lightning은 그 상태를 바꾸지 않습니다.
         with self._kernels(model), self._stopped_by_hand():
             loaders = train_dataloaders, self._shared(val_dataloaders)
@@ -167,8 +171,9 @@ class Trainer(pl.Trainer):
     def _kernels(self, model: Any) -> AbstractContextManager[Any]:
         """CPU에서는 모델의 드롭아웃과 어텐션을 CPU용으로 바꿉니다. 학습과 평가가 같은 계산을 하게 됩니다."""
         network = getattr(model or self.lightning_module, "model", None)
-        cheap = self.strategy.root_device.type == "cpu" and isinstance(network, nn.Module)
-        return cheap_random_numbers(network) if cheap else nullcontext()
+        if self.strategy.root_device.type == "cpu" and isinstance(network, nn.Module):
+            return cheap_random_numbers(network)
+        return nullcontext()
 
     def _shared(self, loaders: Any) -> Any:
         return count_each_once(loaders) if self.world_size > 1 else loaders
@@ -198,7 +203,7 @@ class Trainer(pl.Trainer):
         path = self.resume_checkpoint.path
         if not path.exists():
             logger.info("이어서 할 체크포인트가 없어 처음부터 학습합니다.")
-            return self._put_old_run_aside()
+            return None
         self.resume_checkpoint.check(load_checkpoint(path), self.max_epochs)
         self._clear_parts()
         logger.info("체크포인트 %s에서 이어서 학습합니다.", path.name)

@@ -9,7 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset, RandomSampler, SequentialSampler
@@ -20,9 +20,6 @@ from .folders import read_model_record
 from .models import measured
 from .samplers import LengthGroupedSampler
 from .settings import NlpbookError, in_notebook, logger, require
-
-if TYPE_CHECKING:
-    from nlpbook_nbs.core.trainer import Trainer
 
 # %% ../../nbs/core/training.ipynb #6e7c8424
 # 길이가 제각각인 배치를 CPU에서 학습하면 행렬 곱 라이브러리(oneDNN)가 모양마다 코드를 만들어 둡니다.
@@ -77,7 +74,7 @@ def get_trainer(
     return_trainer_only: bool = True,  # 거짓이면 책에서처럼 `(체크포인트 콜백, 트레이너)`
     callbacks: Sequence[Any] = (),  # 덧붙일 Lightning 콜백: `EarlyStopping`, `LearningRateMonitor` …
     **trainer_options: Any,  # Lightning 트레이너의 옵션: `logger`, `max_steps`, `accumulate_grad_batches` …
-) -> "Trainer | tuple[Any, Trainer]":
+) -> Any:
     """설정에 맞는 장치, 정밀도, 전략으로 트레이너를 만듭니다. 없는 장치나 모르는 옵션이면 `NlpbookError`를 냅니다.
 
     옵션: https://lightning.ai/docs/pytorch/stable/common/trainer.html

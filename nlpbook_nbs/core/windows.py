@@ -79,12 +79,10 @@ def without_spaces(
 
 # %% ../../nbs/core/windows.ipynb #f2b8065d
 def check_windows(
-    args: Any,  # `max_seq_length`, `max_query_length`, `doc_stride`, `max_answer_length`, `n_best_size`가 있는 설정
+    args: Any,  # `max_seq_length`, `max_query_length`, `doc_stride`가 있는 설정
     specials: int = 3,  # 두 글을 이을 때 붙는 특수 토큰의 수
 ) -> None:
     """질문과 창의 길이가 서로 맞지 않으면 `NlpbookError`를 냅니다. 길이의 단위는 토큰입니다."""
-    for name in ("max_query_length", "doc_stride", "max_answer_length", "n_best_size"):
-        require(getattr(args, name) >= 1, f"{name}={getattr(args, name)}: 1 이상이어야 합니다.")
     room = args.max_seq_length - args.max_query_length - specials
     require(
         room >= 1,
