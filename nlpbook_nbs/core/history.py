@@ -117,7 +117,8 @@ class History(Callback):
         self._epoch = _added(self._epoch, trainer.current_epoch, sums, weight)
         means = _means(sums, weight)
         self.last_loss = means.get("train_loss")
-        pl_module.log_dict(means, on_step=True, on_epoch=False, batch_size=1)
+        if trainer.loggers:  # 들을 로거가 없으면 스텝마다 알리는 데 드는 시간을 아낍니다.
+            pl_module.log_dict(means, on_step=True, on_epoch=False, batch_size=1)
         where = {"step": trainer.global_step, "epoch": trainer.current_epoch}
         self.rows.append(where | means | {"learning_rate": self._rate})
 
