@@ -63,7 +63,7 @@ _PLAIN_ATTENTION = {"bert", "electra", "roberta", "xlm-roberta", "camembert"}
 
 @contextmanager
 def cheap_random_numbers(
-    model: nn.Module,  # transformers 모델
+    model: Any,  # transformers 모델
 ) -> Iterator[None]:
     """이 안에서는 `model`의 드롭아웃이 CPU용으로 바뀝니다. 나가면 원래대로 돌아옵니다."""
     from transformers import AttentionInterface, AttentionMaskInterface

@@ -116,7 +116,7 @@ class Task(LightningModule):
     loss_over: ClassVar[str] = "examples"  # 손실이 무엇의 평균인지: "examples"나 "tokens"
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "Task":
-        return super().__new__(lightning_class(cls))
+        return super().__new__(lightning_class(cls))  # type: ignore[arg-type]
 
     def __init__(self, model: nn.Module, args: Any) -> None:
         from torchmetrics import MeanMetric
