@@ -29,7 +29,8 @@ from .tasks import gather_objects
 def rng_state() -> dict[str, Any]:
     """파이썬, NumPy, PyTorch(그리고 GPU)의 난수 상태. 체크포인트에 담을 수 있는 값으로만 이루어집니다."""
     version, numbers, gauss = random.getstate()
-    name, keys, *rest = np.random.get_state(legacy=True)  # type: Any
+    numpy_state: Any = np.random.get_state()
+    name, keys, *rest = numpy_state
     return {
         "python": [version, list(numbers), gauss],
         "numpy": [name, keys.tolist(), *rest],

@@ -110,6 +110,9 @@ class UnevenEvaluation(Callback):
 class Trainer(pl.Trainer):
     """책의 방식으로 `fit`을 부를 수 있고, 끊긴 학습을 이어서 하는 Lightning 트레이너. `get_trainer`로 만듭니다."""
 
+    callbacks: list[Callback]
+    fast_dev_run: bool | int
+
     def __init__(
         self,
         args: Any,  # 학습 설정
@@ -123,7 +126,7 @@ class Trainer(pl.Trainer):
         if isinstance(self.strategy, DDPStrategy):
             self.callbacks.append(UnevenEvaluation())
 
-    def fit(
+    def fit(  # type: ignore[override]
         self,
         model: Any,  # 과제
         train_dataloaders: Any = None,  # 학습 데이터로더
@@ -148,7 +151,9 @@ class Trainer(pl.Trainer):
         train_dataloaders = ResumableDataLoader.wrap(train_dataloaders)
         self.resume_checkpoint.identity = training_identity(self.args, self, model, train_dataloaders)
         if ckpt_path is None and not self.fast_dev_run:
-            ckpt_path = self._find_checkpoint() if self.args.resume else self._put_old_run_aside()
+            ckpt_path = self._find_checkpoint() if self.args.resume else None
+            if ckpt_path is None:
+                self._put_old_run_aside()
         model.train()  # from_pretrained는 모델을 평가 상태로 돌려주고, Lightning은 그 상태를 바꾸지 않습니다.
         with self._kernels(model), self._stopped_by_hand():
             loaders = train_dataloaders, self._shared(val_dataloaders)
@@ -198,7 +203,7 @@ class Trainer(pl.Trainer):
         path = self.resume_checkpoint.path
         if not path.exists():
             logger.info("이어서 할 체크포인트가 없어 처음부터 학습합니다.")
-            return self._put_old_run_aside()
+            return None
         self.resume_checkpoint.check(load_checkpoint(path), self.max_epochs)
         self._clear_parts()
         logger.info("체크포인트 %s에서 이어서 학습합니다.", path.name)
