@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,7 +17,14 @@ from test_bad_input import make_task, refused
 from torch.utils.data import DataLoader, IterableDataset
 from torchmetrics import MeanMetric
 
-from nlpbook_nbs.classification import ClassificationDataset, ClassificationTask, NsmcCorpus
+from nlpbook_nbs.classification import (
+    ClassificationDataset,
+    ClassificationDeployArguments,
+    ClassificationTask,
+    NsmcCorpus,
+    load_classifier,
+)
+from nlpbook_nbs.core.corpora import sample_root
 from nlpbook_nbs.core.features import data_collator
 from nlpbook_nbs.core.history import WeightedMeans
 from nlpbook_nbs.core.settings import set_seed
@@ -162,9 +170,10 @@ def test_stream_of_unknown_length_is_trained_on(train_args, data, loaders):
 
 def test_stream_needs_a_number_of_steps_for_a_linear_schedule(train_args, data, loaders):
     args = train_args(lr_scheduler="linear")
-    fit = lambda **options: get_trainer(args, **options).fit(
-        make_task(args), stream_loader(data, args), loaders(args)[1]
-    )
+
+    def fit(**options):
+        get_trainer(args, **options).fit(make_task(args), stream_loader(data, args), loaders(args)[1])
+
     refused(fit, "lr_scheduler='linear'", "max_steps")
     fit(max_steps=3)
 
@@ -305,7 +314,6 @@ if __name__ == "__main__":
     trainer.fit(task, make_loader(data, args, True), loader)
     fitted = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val_")}
     (after,) = trainer.validate(task, loader, verbose=False)
-    loss = (task.model.classifier.weight.sum() * 0 + torch.ones((), requires_grad=True))
     leaf = torch.ones((), requires_grad=True)
     share = leaf * 1.0
     if trainer.world_size > 1:
@@ -319,8 +327,6 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("grouped", [True, False])
 def test_two_processes_count_every_example_once_and_do_not_hang(small_training, tmp_path, grouped):
-    from nlpbook_nbs.classification import load_classifier
-
     script = tmp_path / "train.py"
     script.write_text(PROCESSES, encoding="utf-8")
     here = os.path.dirname(__file__)
@@ -336,13 +342,7 @@ def test_two_processes_count_every_example_once_and_do_not_hang(small_training, 
     line = next(line for line in done.stdout.splitlines() if line.startswith("FOUND"))
     fitted, after, gradient = json.loads(line.removeprefix("FOUND"))
     assert gradient == 2 * 1 / (1 + 3)  # 0번 프로세스의 무게 1, 모두 4, 프로세스 둘
-    from nlpbook_nbs.classification import ClassificationDeployArguments
-
     classifier = load_classifier(ClassificationDeployArguments(downstream_model_dir=str(tmp_path / "model")))
-    from pathlib import Path
-
-    from nlpbook_nbs.core.corpora import sample_root
-
     rows = NsmcCorpus().get_examples(Path(sample_root(), "nsmc"), "val")[:17]
     labels = np.array([int(row.label) for row in rows])
     chances = classifier.probabilities([row.text_a for row in rows]).astype(np.float64)
@@ -359,7 +359,6 @@ def test_sharded_gradients_are_clipped_by_their_own_method(train_args):
         model=SimpleNamespace(clip_grad_norm_=asked.append), root_device=torch.device("cuda")
     )
     task._trainer = SimpleNamespace(strategy=strategy, precision="32-true", gradient_clip_val=1.0)
-    type(task).trainer.fget(task)
     task.configure_gradient_clipping(None, gradient_clip_val=1.0)
     assert asked == [1.0]
 

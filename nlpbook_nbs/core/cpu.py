@@ -63,7 +63,7 @@ _PLAIN_ATTENTION = {"bert", "electra", "roberta", "xlm-roberta", "camembert"}
 
 @contextmanager
 def cheap_random_numbers(
-    model: nn.Module,  # transformers 모델
+    model: Any,  # transformers 모델
 ) -> Iterator[None]:
     """이 안에서 학습하는 동안에는 `model`의 드롭아웃이 CPU용으로 바뀝니다. 평가할 때와 나간 다음에는 원래의 계산 그대로입니다.
 

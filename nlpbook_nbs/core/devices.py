@@ -4,6 +4,7 @@
 __all__ = ['pick_precision', 'pick_accelerator']
 
 # %% ../../nbs/core/devices.ipynb #add91f0e
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -52,18 +53,22 @@ def pick_accelerator(
             return "tpu", args.tpu_cores
         logger.warning("TPU 코어 %d개를 요청했지만 TPU가 없어, 있는 장치로 학습합니다.", args.tpu_cores)
     if args.accelerator != "auto":
-        there = {
+        known: dict[str, Callable[[], bool]] = {
             "cpu": lambda: True,
             "gpu": torch.cuda.is_available,
             "mps": torch.backends.mps.is_available,
             "tpu": tpu_is_available,
         }
-        if not there[args.accelerator]():
+        if not known[args.accelerator]():
             raise NlpbookError(
                 f"accelerator={args.accelerator!r}: 이 컴퓨터에서 쓸 수 없습니다. accelerator를 auto로 두면 있는 장치를 씁니다."
             )
         return args.accelerator, "1" if args.devices == "auto" and args.accelerator == "cpu" else args.devices
-    there = {"cuda": torch.cuda.is_available, "tpu": tpu_is_available, "mps": torch.backends.mps.is_available}
+    there: dict[str, Callable[[], bool]] = {
+        "cuda": torch.cuda.is_available,
+        "tpu": tpu_is_available,
+        "mps": torch.backends.mps.is_available,
+    }
     name = next((name for name, is_there in there.items() if is_there()), "cpu")
     devices = args.devices
     if devices == "auto" and (name not in {"cuda", "tpu"} or in_notebook()):

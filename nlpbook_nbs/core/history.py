@@ -77,10 +77,11 @@ class History(Callback):
         """검증 시간을 뺀 학습 속도 (건/초, 모든 장치의 합)."""
         return self.samples / self.seconds if self.seconds else 0.0
 
-    def _start_clock(self, *_: Any) -> None:
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         self._mark = self._told = time.perf_counter()
 
-    on_train_start = on_train_epoch_start = _start_clock
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:  # 에폭 한가운데에서 이어 갈 때
+        self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         # 스텝이 끝나면 다음 학습률로 바뀌어 있습니다.
@@ -138,7 +139,7 @@ class History(Callback):
         found = {name: float(value) for name, value in trainer.callback_metrics.items() if name not in means}
         self.rows.append({"step": trainer.global_step, "epoch": trainer.current_epoch, **found})
         self._tell(trainer, "", means | found)
-        self._start_clock()
+        self.on_train_epoch_start(trainer, pl_module)
 
     def _tell(self, trainer: Any, where: str, values: dict[str, float]) -> None:
         epochs = f"/{trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""
@@ -187,7 +188,7 @@ class ProgressBar(TQDMProgressBar):
     def __init__(self) -> None:
         super().__init__(refresh_rate=10)
 
-    def get_metrics(self, trainer: Any, pl_module: Any) -> dict[str, str]:
+    def get_metrics(self, trainer: Any, pl_module: Any) -> Any:
         history = getattr(trainer, "history", None)
         shown = {
             "train_loss": history and history.last_loss,

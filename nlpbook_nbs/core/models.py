@@ -105,10 +105,10 @@ def export_model(
         for name, value in trainer.strategy.lightning_module_state_dict().items()
         if name.startswith("model.")
     }
-    model, args = getattr(task, "model", None), trainer.args
+    args, model = trainer.args, getattr(task, "model", None)  # type: Any, Any
     if not trainer.is_global_zero or not hasattr(model, "save_pretrained"):
         return
-    data = getattr(trainer.train_dataloader, "dataset", None)
+    data: Any = getattr(trainer.train_dataloader, "dataset", None)
     names = getattr(data, "label_names", None)
     if names and len(names) == model.config.num_labels:
         model.config.id2label = dict(enumerate(names))

@@ -29,7 +29,8 @@ from .tasks import gather_objects
 def rng_state() -> dict[str, Any]:
     """파이썬, NumPy, PyTorch(그리고 GPU)의 난수 상태. 체크포인트에 담을 수 있는 값으로만 이루어집니다."""
     version, numbers, gauss = random.getstate()
-    name, keys, *rest = np.random.get_state()
+    numpy_state: Any = np.random.get_state()
+    name, keys, *rest = numpy_state
     return {
         "python": [version, list(numbers), gauss],
         "numpy": [name, keys.tolist(), *rest],
@@ -73,12 +74,13 @@ class ResumableDataLoader(DataLoader):
         copy.__dict__.update(loader.__dict__)
         return copy
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         resume, self._resume = self._resume, None
         now = rng_state()
         if resume:
             set_rng_state(resume["rng"])
-        self._position = position = {"given": 0, "rng": rng_state()}
+        position: dict[str, Any] = {"given": 0, "rng": rng_state()}
+        self._position = position
         batches = super().__iter__()
         if resume:
             while position["given"] < resume["given"] and next(batches, None) is not None:
@@ -128,7 +130,7 @@ class SafeCheckpointIO(TorchCheckpointIO):
         with written_aside(path) as part, open(part, "wb") as file:
             watched = _WatchedFile(file)
             try:
-                torch.save(checkpoint, watched)
+                torch.save(checkpoint, watched)  # type: ignore[arg-type]
             except RuntimeError as error:  # torch는 쓰다가 난 운영체제 오류를 감춥니다.
                 raise watched.error or error
             file.flush()

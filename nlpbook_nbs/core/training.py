@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset, RandomSampler, SequentialSampler
+from torch.utils.data import DataLoader, RandomSampler, Sampler, SequentialSampler
 
 from .devices import pick_accelerator, pick_precision
 from .features import data_collator, on_tpu
@@ -116,13 +116,13 @@ def _listed(value: Any) -> list[Any]:
 
 # %% ../../nbs/core/training.ipynb #0483b056
 def make_loader(
-    dataset: Dataset,  # 읽을 데이터셋
+    dataset: Any,  # 읽을 데이터셋
     args: Any,  # 학습 설정. `batch_size`, `group_by_length`, `cpu_workers`를 봅니다
     shuffle: bool,  # 섞을지 (학습이면 참, 평가면 거짓)
 ) -> DataLoader:
     """`dataset`의 데이터로더. 길이가 비슷한 것끼리 묶되, TPU이거나 설정에서 껐으면 보통의 방식을 씁니다."""
     if args.group_by_length and not on_tpu():
-        sampler = LengthGroupedSampler(dataset, args.batch_size, shuffle)
+        sampler: Sampler = LengthGroupedSampler(dataset, args.batch_size, shuffle)
     else:
         sampler = RandomSampler(dataset) if shuffle else SequentialSampler(dataset)
     return DataLoader(
@@ -147,7 +147,7 @@ def run_training(
 
     결과: 검증·시험 지표, `seconds`(학습 시간), `samples_per_second`, 정밀도와 모델 폴더.
     """
-    trainer = get_trainer(args)
+    trainer: Trainer = get_trainer(args)
     logger.info(
         "학습 %d건, 검증 %d건 · 정밀도 %s · 매개변수 %s개",
         len(train_dataset),
