@@ -234,7 +234,7 @@ class QuestionAnswerer:
     """지문에서 답을 찾는, 함수처럼 부를 수 있는 객체. 지문이 아무리 길어도 끝까지 읽습니다.
 
     `answerer(질문, 지문)`은 `{"question", "answer", "start", "end", "score", "candidates", "found"}` 사전을 돌려줍니다.
-    `start`와 `end`는 지문의 글자 번호(`지문[start:end] == answer`), `score`는 남은 후보들(`n_best_size`개까지)의 점수에 소프트맥스를 취한 값, `candidates`는 그다음 후보들입니다.
+    `start`와 `end`는 지문의 글자 번호(`지문[start:end] == answer`), `score`는 남은 후보들(`n_best_size`개까지)의 점수를 소프트맥스로 나눈 값, `candidates`는 그다음 후보들입니다.
     지문이 비었으면 지어내지 않고 `found=False`와 빈 답을 돌려줍니다. 질문이 비었으면 `NlpbookError`를 냅니다.
     """
 

@@ -60,7 +60,7 @@ def test_history_goes_on_where_it_stopped(trained):
         ({"weight_decay": 0.1}, "weight_decay(0.0 → 0.1)"),
         ({"lr_scheduler": "constant"}, "lr_scheduler(exponential → constant)"),
         ({"gradient_clip_val": 1.0}, "gradient_clip_val(None → 1.0)"),
-        ({"precision": "fp32"}, "precision(bf16-mixed → 32-true)"),
+        ({"precision": "fp32"}, "precision(bf16 → fp32)"),
     ],
 )
 def test_resuming_under_other_conditions_is_refused_with_the_reason(trained, changes, what):

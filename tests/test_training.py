@@ -398,6 +398,15 @@ def test_model_is_itself_again_after_training(fit):
     )
 
 
+@pytest.mark.parametrize("fast", [True, False])
+def test_cheap_random_numbers_are_used_only_if_the_settings_say_so(train_args, model, fast):
+    trainer = get_trainer(train_args(fast_dropout=fast))
+    task = ClassificationTask(model, train_args())
+    with trainer._kernels(task):
+        kinds = {type(module) for module in task.model.modules()}
+    assert (CheapDropout in kinds) is fast
+
+
 def test_cheap_attention_computes_what_the_library_computes(model, mini_tokenizer, reviews):
     batch = mini_tokenizer(reviews[:16], padding=True, return_tensors="pt")
     with torch.inference_mode():

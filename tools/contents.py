@@ -47,7 +47,7 @@ def sidebar():
         sections.setdefault(book["section"], [] if sections else list(FIRST_PAGES)).append(book.name)
     doors, core = ways_in(), rooms()
     first = [book.name for book in doors if not book.module]
-    sections["패키지 속살"] = first + [book.name for book in [*core, *doors] if book.module]
+    sections["패키지 안쪽"] = first + [book.name for book in [*core, *doors] if book.module]
     modules = [book.module for book in [*chapters(), *doors] if book.module]
     sections["API 레퍼런스"] = [
         "api/index.qmd",

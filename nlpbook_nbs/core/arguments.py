@@ -103,6 +103,9 @@ class TrainArguments:
         None, "이어 하기용 체크포인트를 남기는 간격 (스텝). 적으면 checkpoint_seconds 대신 씀", min=1
     )
     group_by_length: bool = option(True, "길이가 비슷한 글끼리 배치로 묶음")
+    fast_dropout: bool = option(
+        True, "CPU에서 드롭아웃의 난수를 아껴 빠르게 학습함. 끄면 PyTorch의 계산 그대로 학습함"
+    )
     pad_to_max_length: bool = option(
         False, "배치를 자르지 않고 max_seq_length까지 채움 (TPU에서는 늘 그렇게 함)"
     )

@@ -67,7 +67,7 @@ def cheap_random_numbers(
 ) -> Iterator[None]:
     """이 안에서 학습하는 동안에는 `model`의 드롭아웃이 CPU용으로 바뀝니다. 평가할 때와 나간 다음에는 원래의 계산 그대로입니다.
 
-    어텐션까지 평가에 쓰면, 반정밀도에서는 반올림하는 차례가 달라 학습 중의 점수와 나중에 다시 잰 점수가 어긋납니다.
+    이 어텐션을 평가에도 쓰면, 반정밀도에서는 반올림하는 차례가 달라 학습 중의 점수와 나중에 다시 잰 점수가 어긋납니다.
     """
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import eager_mask

@@ -47,7 +47,7 @@ def _cpu_has_bf16() -> bool:
 def pick_accelerator(
     args: Any,  # 학습 설정. `accelerator`, `devices`, `tpu_cores`를 봅니다
 ) -> tuple[str, Any]:
-    """`(장치의 종류, 장치의 수)`. `accelerator="auto"`면 있는 것 가운데 가장 빠른 것이고, 고른 것이 없으면 `NlpbookError`를 냅니다."""
+    """`(장치의 종류, 장치의 수)`. `accelerator="auto"`면 있는 것 가운데 가장 빠른 것입니다. 직접 고른 장치가 이 컴퓨터에 없으면 `NlpbookError`를 냅니다."""
     if args.tpu_cores:
         if tpu_is_available():
             return "tpu", args.tpu_cores

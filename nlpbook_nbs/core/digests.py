@@ -33,7 +33,7 @@ def digest_of(
 
 # %% ../../nbs/core/digests.ipynb #63847495
 GRANULARITY = 2.0  # 파일 시각의 눈금 가운데 가장 성긴 것 (초)
-LARGE = 1 << 26  # 이보다 큰 파일(바이트)은 여럿이 함께 읽지 않고 하나가 읽기를 기다립니다
+LARGE = 1 << 26  # 이보다 큰 파일(바이트)은 한 프로세스만 읽고 나머지는 기다립니다
 
 
 def _stamp(path: str | os.PathLike) -> list[int]:

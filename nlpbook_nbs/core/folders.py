@@ -22,7 +22,7 @@ class EmbeddedModel:
     title: str  # 한 줄 소개
     path: Path  # 모델 폴더
     license: str
-    learning_rate: float  # 미세조정(fine-tuning)을 시작하기 좋은 학습률
+    learning_rate: float  # 미세 조정(fine-tuning)을 시작하기 좋은 학습률
 
 
 EMBEDDED_MODELS = {

@@ -15,7 +15,7 @@ from .tasks import loss_weight
 
 # %% ../../nbs/core/history.ipynb #26acd922
 class WeightedMeans:
-    """이름마다 무게를 단 평균. 더하는 동안에는 텐서를 그 장치에 그대로 둡니다."""
+    """이름마다의 가중 평균. 더하는 동안에는 텐서를 그 장치에 그대로 둡니다."""
 
     def __init__(self) -> None:
         self.sums: dict[str, Any] = {}

@@ -65,7 +65,7 @@ def quiet_library() -> Iterator[None]:
         library.set_verbosity(level)
 
 # %% ../../nbs/core/models.ipynb #17a087cd
-EXPORT_PART = ".export.{}.part"  # 쓰는 동안의 임시 폴더. 쓰는 사람마다 이름이 다릅니다.
+EXPORT_PART = ".export.{}.part"  # 쓰는 동안의 임시 폴더. 쓸 때마다 이름이 다릅니다.
 
 
 def measured(

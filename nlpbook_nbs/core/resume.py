@@ -182,7 +182,8 @@ def training_identity(
         "warmup_ratio": args.warmup_ratio,
         "weight_decay": args.weight_decay,
         "gradient_clip_val": trainer.gradient_clip_val,
-        "precision": str(trainer.precision),
+        "precision": "fp16" if args.fp16 else args.precision,  # 장치가 고른 값이 아니라 사용자가 정한 값
+        "fast_dropout": args.fast_dropout,
         "accumulate_grad_batches": trainer.accumulate_grad_batches,
         "devices": trainer.world_size,
     }

@@ -38,7 +38,7 @@ def read_labeled_texts(
     example: Callable[..., Any],  # `example(글, …, 레이블)` → 예시 하나
     labels: Sequence[str] | None = None,  # 쓸 수 있는 레이블. `None`이면 따지지 않습니다
 ) -> list[Any]:
-    """TSV의 줄들을 예시의 목록으로 읽습니다. 글은 바이트 하나 바꾸지 않습니다.
+    """TSV의 줄들을 예시의 목록으로 읽습니다. 글은 한 바이트도 바꾸지 않습니다.
 
     `labels`에 없는 레이블이 있으면 파일과 줄 번호를 담은 `NlpbookError`를 냅니다. 빈 글은 그대로 두고 몇 줄인지 경고합니다.
     """
@@ -115,7 +115,7 @@ class TableCorpus(LabeledCorpus):
         self._told: set[str] = set()
 
     def get_labels(self) -> list[str]:
-        """`train.tsv`에 나오는 레이블의 목록 (가나다순). 둘이 안 되면 `NlpbookError`를 냅니다."""
+        """`train.tsv`에 나오는 레이블의 목록 (가나다순). 레이블이 둘보다 적으면 `NlpbookError`를 냅니다."""
         if self._labels is None:
             (path,) = self.get_files("", "train")
             rows = read_tsv(path, self.columns[-1:])
@@ -176,7 +176,7 @@ def check_examples(
             text_a, text_b, _ = row.text_a, row.text_b, row.label
         except AttributeError as error:
             raise NlpbookError(
-                f"{where} {number}번째 예시에 {error.name}이(가) 없습니다. ClassificationExample로 만드세요."
+                f"{where} {number}번째 예시에 {error.name}이(가) 없습니다. text_a, text_b, label이 있는 예시(ClassificationExample 등)로 만드세요."
             ) from None
         if not (isinstance(text_a, str) and isinstance(text_b, second)):
             raise NlpbookError(

@@ -221,7 +221,7 @@ def weigh_across_ranks(
     loss: torch.Tensor,  # 이 프로세스의 평균 손실
     weight: "int | torch.Tensor",  # 그것이 몇 개의 평균인지
 ) -> None:
-    """DDP가 평균 낸 기울기가 전체의 평균 손실의 것이 되도록, 이 프로세스의 기울기에 몫을 곱합니다. 손실의 값은 그대로입니다."""
+    """DDP가 낸 평균 기울기가 전체 평균 손실의 기울기와 같아지도록, 이 프로세스의 기울기에 몫을 곱합니다. 손실의 값은 그대로입니다."""
     total = torch.as_tensor(weight, dtype=torch.float32, device=loss.device).clone()
     torch.distributed.all_reduce(total)
     share = weight * torch.distributed.get_world_size() / total.clamp(min=1.0)

@@ -159,19 +159,20 @@ class Trainer(pl.Trainer):
             super().fit(model, *loaders, datamodule, ckpt_path, **options)
 
     def validate(self, model: Any = None, dataloaders: Any = None, *args: Any, **options: Any) -> Any:
-        """학습할 때와 똑같이 계산해 검증합니다. 인자는 Lightning의 것과 같습니다."""
+        """학습 중에 검증할 때와 똑같이 계산해 검증합니다. 인자는 Lightning의 것과 같습니다."""
         with self._kernels(model):
             return super().validate(model, self._shared(dataloaders), *args, **options)
 
     def test(self, model: Any = None, dataloaders: Any = None, *args: Any, **options: Any) -> Any:
-        """학습할 때와 똑같이 계산해 시험합니다. 인자는 Lightning의 것과 같습니다."""
+        """학습 중에 검증할 때와 똑같이 계산해 시험합니다. 인자는 Lightning의 것과 같습니다."""
         with self._kernels(model):
             return super().test(model, self._shared(dataloaders), *args, **options)
 
     def _kernels(self, model: Any) -> AbstractContextManager[Any]:
-        """CPU에서는 모델의 드롭아웃과 어텐션을 CPU용으로 바꿉니다. 학습과 평가가 같은 계산을 하게 됩니다."""
+        """CPU에서 학습하는 동안 모델의 드롭아웃과 어텐션을 CPU용으로 바꿉니다. 평가는 언제나 모델의 원래 계산으로 합니다."""
         network = getattr(model or self.lightning_module, "model", None)
-        if self.strategy.root_device.type == "cpu" and isinstance(network, nn.Module):
+        on_cpu = self.strategy.root_device.type == "cpu"
+        if on_cpu and self.args.fast_dropout and isinstance(network, nn.Module):
             return cheap_random_numbers(network)
         return nullcontext()
 
