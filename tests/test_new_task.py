@@ -227,6 +227,7 @@ def test_new_task_is_in_every_table_the_sidebar_and_the_api(changed):
 
 def test_nothing_but_what_is_generated_has_changed(changed):
     generated = {"README.md", "README.en.md", "index.qmd", "_quarto.yml", "nlpbook_nbs/_modidx.py"}
+    generated |= {"nlpbook_nbs/__init__.pyi"}
     generated |= {"api/index.qmd", "api/core/recipes.qmd", "nlpbook_nbs/core/recipes.py"}
     done = {
         path.relative_to(changed).as_posix()

@@ -169,7 +169,7 @@ def test_going_on_from_a_model_with_other_labels_starts_a_new_classifier(args, m
     assert torch.equal(
         loaded.bert.embeddings.word_embeddings.weight, plain.bert.embeddings.word_embeddings.weight
     )
-    assert any("분류기는 무작위 가중치에서" in text for text in messages())
+    assert any("출력층은 무작위 가중치에서" in text for text in messages())
 
 
 def deploy(folder):

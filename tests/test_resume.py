@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import torch
+from pytorch_lightning.callbacks import Callback
 from test_bad_input import make_task, refused
 
 from nlpbook_nbs.classification import ClassificationDataset, NsmcCorpus
@@ -14,11 +15,11 @@ from nlpbook_nbs.core.training import get_trainer, make_loader
 
 @pytest.fixture
 def trained(train_args, mini_tokenizer):
-    def run(**changes):
+    def run(callbacks=(), **changes):
         args = train_args(checkpoint_steps=2, **changes)
         set_seed(args)
         data = ClassificationDataset(args, mini_tokenizer, NsmcCorpus(), "val")
-        trainer = get_trainer(args)
+        trainer = get_trainer(args, callbacks=callbacks)
         task = make_task(args)
         trainer.fit(task, make_loader(data, args, True), make_loader(data, args, False))
         return trainer, task
@@ -40,6 +41,22 @@ def test_finished_training_goes_on_for_more_epochs(trained):
     trained(epochs=1)
     trainer, grown = trained(epochs=3, resume=True)
     assert trainer.current_epoch == 3
+    assert all(torch.equal(whole.state_dict()[name], value) for name, value in grown.state_dict().items())
+
+
+@pytest.mark.parametrize("schedule", ["exponential", "linear"])
+def test_training_stopped_in_mid_epoch_goes_on_with_the_next_batch(trained, schedule):
+    """스텝의 수를 세는 일정은 데이터로더를 미리 부르게 하므로, 그때도 읽던 자리에서 이어야 합니다."""
+
+    class Stop(Callback):
+        def on_train_batch_end(self, trainer, *_):
+            if trainer.global_step == 10:
+                raise RuntimeError("멈춤")
+
+    _, whole = trained(epochs=2, lr_scheduler=schedule)
+    with pytest.raises(RuntimeError, match="멈춤"):
+        trained(epochs=2, lr_scheduler=schedule, callbacks=[Stop()])
+    _, grown = trained(epochs=2, lr_scheduler=schedule, resume=True)
     assert all(torch.equal(whole.state_dict()[name], value) for name, value in grown.state_dict().items())
 
 

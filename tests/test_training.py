@@ -399,9 +399,9 @@ def test_model_is_itself_again_after_training(fit):
 
 
 @pytest.mark.parametrize("fast", [True, False])
-def test_cheap_random_numbers_are_used_only_if_the_settings_say_so(train_args, model, fast):
+def test_cheap_random_numbers_are_used_only_if_the_settings_say_so(train_args, fast):
     trainer = get_trainer(train_args(fast_dropout=fast))
-    task = ClassificationTask(model, train_args())
+    task = make_task(train_args())
     with trainer._kernels(task):
         kinds = {type(module) for module in task.model.modules()}
     assert (CheapDropout in kinds) is fast
@@ -409,11 +409,18 @@ def test_cheap_random_numbers_are_used_only_if_the_settings_say_so(train_args, m
 
 def test_cheap_attention_computes_what_the_library_computes(model, mini_tokenizer, reviews):
     batch = mini_tokenizer(reviews[:16], padding=True, return_tensors="pt")
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
     with torch.inference_mode():
-        expected = model(**batch).logits
+        expected = model.train()(**batch).logits
         with cheap_random_numbers(model):
-            assert model.config._attn_implementation == "nlpbook_cheap"
             assert torch.allclose(model(**batch).logits, expected, atol=1e-5)
+            assert model.config._attn_implementation == "nlpbook_cheap"
+            assert torch.equal(
+                model.eval()(**batch).logits, expected
+            )  # 평가는 라이브러리의 계산 그대로입니다.
+            assert model.config._attn_implementation == "sdpa"
 
 
 # 예측

@@ -226,6 +226,7 @@ class ResumeCheckpoint(Callback):
         self.args, self.path = args, Path(args.downstream_model_dir, CHECKPOINTS, LAST)
         self.identity: dict[str, Any] = {}
         self.pending_rng: list[dict[str, Any]] | None = None
+        self.pending_data: list[dict[str, Any]] = []
         self._saved_at, self._step = time.monotonic(), 0
 
     def check(
@@ -246,6 +247,10 @@ class ResumeCheckpoint(Callback):
         if self.pending_rng:
             states, self.pending_rng = self.pending_rng, None
             set_rng_state(states[trainer.global_rank % len(states)])
+        # 학습률 일정이 스텝의 수를 물으면 Lightning은 데이터로더를 미리 불러 두고, 그 뒤에는 읽던 자리를 되살리지 않습니다.
+        places, self.pending_data = self.pending_data, []
+        if places and isinstance(trainer.train_dataloader, ResumableDataLoader):
+            trainer.train_dataloader.load_state_dict(places[0])
 
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -278,3 +283,5 @@ class ResumeCheckpoint(Callback):
 
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         self.pending_rng = checkpoint.get("nlpbook", {}).get("rng")
+        loop = checkpoint.get("loops", {}).get("fit_loop", {}).get("state_dict", {})
+        self.pending_data = loop.get("combined_loader", [])

@@ -147,7 +147,7 @@ def run_training(
 
     결과: 검증·시험 지표, `seconds`(학습 시간), `samples_per_second`, 정밀도와 모델 폴더.
     """
-    trainer: Trainer = get_trainer(args)
+    trainer = get_trainer(args)
     logger.info(
         "학습 %d건, 검증 %d건 · 정밀도 %s · 매개변수 %s개",
         len(train_dataset),

@@ -114,7 +114,12 @@ class WindowEncoder:
             room >= 1,
             f"max_query_length={args.max_query_length}: max_seq_length={args.max_seq_length}에서 질문과 특수 토큰 {self.template.count}개를 빼면 지문이 들어갈 자리가 없습니다. max_query_length를 줄이거나 max_seq_length를 늘리세요.",
         )
-        self.stride = min(args.doc_stride, room)  # 창이 특수 토큰 때문에 좁아져도 건너뛰는 글이 없게 합니다.
+
+    @property
+    def stride(self) -> int:
+        """창을 옮기는 간격. 창이 특수 토큰 때문에 좁아져도 건너뛰는 글이 없게 합니다."""
+        args = self.args
+        return min(args.doc_stride, args.max_seq_length - args.max_query_length - self.template.count)
 
     def __call__(
         self,
