@@ -361,3 +361,34 @@ def test_strange_objects_have_a_fingerprint_too():
             return Strange
 
     assert code_fingerprint(Strange()) == code_fingerprint(Strange)
+
+
+def test_code_of_a_class_made_in_a_notebook_has_the_same_fingerprint_in_every_process(tmp_path):
+    """노트북의 클래스는 `__main__`에 있고, 데이터클래스가 만든 함수는 표준 라이브러리의 내장 모듈까지 이어집니다."""
+    script = tmp_path / "notebook.py"
+    script.write_text(
+        """
+from dataclasses import dataclass
+from nlpbook_nbs.core.digests import code_fingerprint
+from nlpbook_nbs.core.settings import logger
+
+@dataclass
+class Example:
+    text_a: str
+    label: str
+
+class Corpus:
+    def get_files(self, root, mode):
+        return []
+    def get_examples(self, root, mode):
+        logger.info("reading")
+        return [Example("a", "b")]
+
+print(code_fingerprint(Corpus()))
+""",
+        encoding="utf-8",
+    )
+    run = [
+        subprocess.run([sys.executable, script], capture_output=True, text=True, check=True) for _ in range(2)
+    ]
+    assert run[0].stdout == run[1].stdout and len(run[0].stdout.strip()) == 32

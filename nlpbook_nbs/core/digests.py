@@ -174,7 +174,8 @@ def _compound_parts(value: Any, seen: set[int]) -> Iterator[str]:
 # %% ../../nbs/core/digests.ipynb #3e465bd6
 def _function_parts(function: FunctionType, seen: set[int]) -> Iterator[str]:
     yield function.__qualname__
-    if not _is_ours(function.__module__, function.__code__.co_filename):
+    # dataclass가 씌운 함수처럼 이름표(__module__)만 우리 것인 함수가 있으므로, 코드가 사는 모듈을 봅니다.
+    if not _is_ours(function.__globals__.get("__name__"), function.__code__.co_filename):
         return
     yield from _parts_of(function.__code__, seen)
     yield from _all_parts((function.__defaults__, function.__kwdefaults__), seen)
@@ -184,7 +185,7 @@ def _function_parts(function: FunctionType, seen: set[int]) -> Iterator[str]:
     names = sorted(_names_in(function.__code__))
     for name in names:
         found = function.__globals__.get(name)
-        if isinstance(found, ModuleType) and _is_ours(found.__name__, found.__file__ or ""):
+        if isinstance(found, ModuleType) and _is_ours(found.__name__, getattr(found, "__file__", None) or ""):
             yield from _all_parts((vars(found).get(each) for each in names), seen)
         elif found is not None and not isinstance(found, ModuleType):
             yield from _parts_of(found, seen)
@@ -202,7 +203,7 @@ def _class_parts(cls: type, seen: set[int]) -> Iterator[str]:
         try:
             file = inspect.getfile(each)
         except (TypeError, OSError):
-            file = ""  # 노트북에서 만든 클래스나 내장 클래스
+            file = ""  # 노트북에서 만든 클래스나 C로 만든 클래스
         if _is_ours(each.__module__, file):
             for name, value in sorted(vars(each).items()):
                 if not name.startswith("__") or isinstance(value, FunctionType):
