@@ -149,7 +149,7 @@ class Task(LightningModule):
 
     def is_repeated(self, batch_idx: int) -> bool:
         """프로세스마다 배치의 수를 맞추려고 되풀이해 읽은 배치라 지표에 넣지 않아야 하면 `True`."""
-        return is_repeated(self.evaluation_loader(), batch_idx)
+        return self._trainer is not None and is_repeated(self.evaluation_loader(), batch_idx)
 
     def evaluation_loader(self) -> Any:
         """지금 검증이나 시험에 쓰는 데이터로더. 여럿을 주었으면 첫째 것입니다."""
