@@ -43,7 +43,11 @@ def predict_batches(
 
     배치의 텐서는 `(batch, seq)`이고, 모델이 받지 않는 열(`index` 등)은 모델에 넣지 않지만 배치에는 남습니다.
     """
-    model = model.eval().to(prediction_device(device))
+    where = prediction_device(device)
+    if model.training:
+        model.eval()
+    if model.device.type != where.type or where.index not in {None, model.device.index}:
+        model.to(where)  # 층을 모두 훑는 일이라, 한 문장씩 물을 때마다 하면 느려집니다.
     order = np.argsort(-dataset.lengths, kind="stable")
     for start in range(0, len(order), batch_size):
         indices = order[start : start + batch_size]
