@@ -432,7 +432,7 @@ def test_a_threshold_in_the_model_that_is_not_a_number_is_one_sentence(tiny_mode
     path = tiny_model / "config.json"
     write(path, json.loads(path.read_text(encoding="utf-8")) | {"null_score_diff_threshold": "높음"})
     with pytest.raises(NlpbookError, match="null_score_diff_threshold='높음'"):
-        QADeployArguments(downstream_model_dir=str(tiny_model))
+        QADeployArguments(downstream_model_dir=str(tiny_model), max_seq_length=64)
 
 
 def test_sheets_of_several_processes_become_one(monkeypatch):
