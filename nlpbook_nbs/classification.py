@@ -23,6 +23,7 @@ from .core.encoding import TextEncoder, check_tokenizer, warn_about_unknown
 from .core.features import FeatureDataset, feature_folder, on_tpu
 from .core.models import check_model_head, load_model, load_tokenizer, read_pretrained
 from .core.prediction import predict_batches, prediction_device
+from .core.rates import learning_advice
 from .core.recipes import Recipe
 from .core.settings import NlpbookError, logger, set_seed
 from nlpbook_nbs.core.tables import (
@@ -265,13 +266,15 @@ def train_classifier(
     logger.info("레이블 %d개: %s", len(names), label_counts(train.columns["label"], names))
     labels = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
     model = load_model(AutoModelForSequenceClassification, args, **labels)
-    result = run_training(ClassificationTask(model, args), args, train, val, test)
+    task = ClassificationTask(model, args)
+    result = run_training(task, args, train, val, test)
     share = np.bincount(test.columns["label"]).max() / len(test)
     if result.get("test_acc", 1.0) <= share:
         logger.warning(
-            "시험 정확도 %.3f은(는) 가장 많은 레이블만 답할 때의 %.3f보다 높지 않습니다. 거의 배우지 못했으니 자료를 늘리거나 learning_rate와 epochs를 키워 보세요.",
+            "시험 정확도 %.3f은(는) 가장 많은 레이블만 답할 때의 %.3f보다 높지 않습니다. 거의 배우지 못했습니다. %s",
             result["test_acc"],
             share,
+            learning_advice(args, model, task.trainer.history.column("train_loss")[1]),
         )
     return result | {"test_examples": len(test)}
 

@@ -17,6 +17,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from .files import explain_os_errors
+from .finite import check_weights, finite_number
 from nlpbook_nbs.core.folders import (
     CHECKPOINTS,
     MODEL_RECORD,
@@ -70,10 +71,10 @@ EXPORT_PART = ".export.{}.part"  # 쓰는 동안의 임시 폴더. 쓸 때마다
 
 def measured(
     trainer: Any,  # 평가를 마친 Lightning 트레이너
-) -> dict[str, float]:
-    """마지막 평가의 지표. 소수점 아래 여섯 자리까지이고, 학습 손실은 뺍니다."""
+) -> dict[str, float | None]:
+    """마지막 평가의 지표. 소수점 아래 여섯 자리까지이고, 학습 손실은 뺍니다. 유한한 수가 아니면 `None`입니다."""
     found = trainer.callback_metrics.items()
-    return {name: round(float(value), 6) for name, value in found if not name.startswith("train_")}
+    return {name: finite_number(value) for name, value in found if not name.startswith("train_")}
 
 
 def write_model_folder(
@@ -108,6 +109,7 @@ def export_model(
     args, model = trainer.args, getattr(task, "model", None)  # type: Any, Any
     if not trainer.is_global_zero or not hasattr(model, "save_pretrained"):
         return
+    check_weights(state.items(), args.downstream_model_dir)
     data: Any = getattr(trainer.train_dataloader, "dataset", None)
     names = getattr(data, "label_names", None)
     if names and len(names) == model.config.num_labels:
@@ -143,13 +145,13 @@ def read_pretrained(
     name: str,  # 패키지에 든 모델의 이름, 허브 이름, 또는 폴더
     load: Callable[[str], Any],  # 이름을 받아 읽는 함수: `AutoModel.from_pretrained` …
 ) -> Any:
-    """`load(이름)`으로 모델이나 토크나이저를 읽습니다. 없거나 읽을 수 없으면 까닭을 담은 `NlpbookError`."""
+    """`load(이름)`으로 모델이나 토크나이저를 읽습니다. 없거나 읽을 수 없거나, 가중치에 `nan`이나 `inf`가 있으면 까닭을 담은 `NlpbookError`."""
     name = resolve_model_name(name)
     if name.startswith((".", "/", "~")) and not Path(name).is_dir():
         raise NlpbookError(f"{name}: 모델 폴더가 없습니다. 경로를 확인하세요.")
     try:
         with no_library_bars() if os.path.isdir(name) else nullcontext():
-            return load(name)
+            found = load(name)
     except pickle.UnpicklingError:
         raise NlpbookError(
             f"{name}: 가중치 파일에 허용되지 않은 내용이 들어 있어 읽지 않았습니다. 믿을 수 있는 모델인지 확인하세요."
@@ -162,6 +164,10 @@ def read_pretrained(
         raise NlpbookError(
             f"{name!r}: 모델을 찾지 못했습니다. 이름과 인터넷 연결을 확인하세요. 인터넷 없이 실습하려면 nlpbook-mini를 쓰세요."
         ) from error
+    model = found[0] if isinstance(found, tuple) else found
+    if hasattr(model, "named_parameters"):
+        check_weights(model.named_parameters(), name)
+    return found
 
 # %% ../../nbs/core/models.ipynb #7db3dac7
 def check_model_head(

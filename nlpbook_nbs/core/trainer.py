@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any
 
 import pytorch_lightning as pl
+from .prechecks import learning_problems
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.model_helpers import is_overridden
@@ -22,6 +23,7 @@ from torch.utils.data import DataLoader, SequentialSampler
 
 from .arguments import parse_monitor
 from .cpu import cheap_random_numbers
+from .divergence import StopOnDivergence
 from .files import explain_os_errors
 from .folders import CHECKPOINTS, check_model_task
 from .history import History
@@ -119,7 +121,8 @@ class Trainer(pl.Trainer):
         self.args, self.history = args, History(options.get("log_every_n_steps") or args.log_every_n_steps)
         self.resume_checkpoint = ResumeCheckpoint(args)
         keep = [self.resume_checkpoint] if options.get("enable_checkpointing", True) else []
-        super().__init__(callbacks=[self.history, *callbacks, *keep], **options)
+        watch = StopOnDivergence(args)  # 쓸 수 없는 모델을 아무도 저장하지 못하게 맨 앞에 둡니다.
+        super().__init__(callbacks=[watch, self.history, *callbacks, *keep], **options)
         self.callbacks: list[Callback]  # Lightning이 정하는 것들
         self.fast_dev_run: bool | int
         if isinstance(self.strategy, DDPStrategy):
@@ -147,6 +150,7 @@ class Trainer(pl.Trainer):
             train_dataloaders, datamodule = None, train_dataloaders
         self._check_validation(model, val_dataloaders, datamodule)
         check_model_task(self.args.downstream_model_dir, self.args.downstream_task_name)
+        self._check_learning(model, train_dataloaders, val_dataloaders)
         train_dataloaders = ResumableDataLoader.wrap(train_dataloaders)
         self.resume_checkpoint.identity = training_identity(self.args, self, model, train_dataloaders)
         if ckpt_path is None and not self.fast_dev_run:
@@ -186,6 +190,15 @@ class Trainer(pl.Trainer):
             there or not monitored or not self.args.save_top_k,
             f"monitor={self.args.monitor!r}: 검증 데이터가 없어 {self.args.monitor.split()[-1]}을(를) 잴 수 없습니다. val_dataloaders를 주거나 save_top_k=0으로 두세요.",
         )
+
+    def _check_learning(self, model: Any, train: Any, val: Any) -> None:
+        require(
+            self.max_epochs != 0 and self.max_steps != 0,
+            f"max_epochs={self.max_epochs}, max_steps={self.max_steps}: 한 스텝도 배우지 않습니다. 1 이상으로 적으세요.",
+        )
+        for problem in learning_problems(model, self.args, train, val):
+            if self.is_global_zero:
+                logger.warning("%s", problem)
 
     @contextmanager
     def _stopped_by_hand(self) -> Iterator[None]:

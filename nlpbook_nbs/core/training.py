@@ -12,10 +12,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from .prechecks import unseen_labels
 from torch.utils.data import DataLoader, RandomSampler, Sampler, SequentialSampler
 
 from .devices import pick_accelerator, pick_precision
 from .features import data_collator, on_tpu
+from .finite import finite_number
 from .folders import read_model_record
 from .models import measured
 from .samplers import LengthGroupedSampler
@@ -148,6 +150,8 @@ def run_training(
     결과: 검증·시험 지표, `seconds`(학습 시간), `samples_per_second`, 정밀도와 모델 폴더.
     """
     trainer = get_trainer(args)
+    for problem in unseen_labels(train_dataset, test_dataset, "시험"):
+        logger.warning("%s", problem)
     logger.info(
         "학습 %d건, 검증 %d건 · 정밀도 %s · 매개변수 %s개",
         len(train_dataset),
@@ -190,4 +194,4 @@ def _test_metrics(trainer, task, args, val_dataset, test_dataset, make_loader, r
 
         task.load_state_dict(load_checkpoint(best)["state_dict"])
     (found,) = trainer.test(task, make_loader(test_dataset, args, False), verbose=False)
-    return {name: round(float(value), 6) for name, value in found.items()}
+    return {name: finite_number(value) for name, value in found.items()}
