@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from .canaries import KINDS, Canary
 from .devices import pick_accelerator
+from .finite import check_weights
 from .masking import MaskingCollator
 from .models import load_tokenizer, quiet_library
 from .nsp import TextDatasetForNextSentencePrediction
@@ -181,6 +182,7 @@ def private_pretraining(
                 loss = _private_epoch(model, optimizer, batches)
             logger.info("DP-SGD 에폭 %d/%d · train_mlm_loss %.4f", epoch + 1, args.epochs, loss)
         private.remove_hooks()
+    check_weights(model.named_parameters(), args.downstream_model_dir)
     with quiet_library():
         model.save_pretrained(str(args.downstream_model_dir))
         data.tokenizer.save_pretrained(str(args.downstream_model_dir))
@@ -199,6 +201,10 @@ def _private_epoch(model: Any, optimizer: Any, batches: Any) -> float:
     for batch in batches:
         optimizer.zero_grad()
         losses = example_losses(model, {name: tensor.to(model.device) for name, tensor in batch.items()})
+        require(
+            losses.isfinite().all(),
+            "DP-SGD의 손실이 유한한 수가 아니게 되어(nan이나 inf) 학습을 멈췄습니다. learning_rate(실험이면 private_learning_rate)를 10분의 1로 줄이세요.",
+        )
         losses.mean().backward()
         optimizer.step()
         total, count = total + float(losses.detach().sum()), count + len(losses)

@@ -8,11 +8,11 @@ import math
 from typing import Any
 
 import torch
-from .rates import usual_rate
 from pytorch_lightning.callbacks import Callback
 from torch import nn
 
 from .finite import nonfinite_weight
+from .rates import usual_rate
 from .settings import NlpbookError
 
 # %% ../../nbs/core/divergence.ipynb #bb6afb79
@@ -54,6 +54,7 @@ class StopOnDivergence(Callback):
             str, tuple[torch.Tensor, torch.Tensor]
         ] = {}  # 이름 → (괜찮던 횟수, 아직 괜찮은지)
         self._from = 0  # 지난번에 물은 스텝
+        self._rate = args.learning_rate  # 마지막으로 가중치를 고친 학습률
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         self._watched, self._from = {}, trainer.global_step
@@ -62,6 +63,7 @@ class StopOnDivergence(Callback):
         self._look(trainer, "손실이", loss.detach())
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
+        self._rate = optimizer.param_groups[0]["lr"]
         sharded = self.args.strategy.startswith(("fsdp", "deepspeed"))  # 기울기도 나누어 가졌습니다.
         if getattr(trainer.precision_plugin, "scaler", None) is None and not sharded:
             gradients = [weight.grad for weight in pl_module.parameters() if weight.grad is not None]
@@ -70,7 +72,8 @@ class StopOnDivergence(Callback):
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.is_last_batch or trainer.global_step % trainer.log_every_n_steps == 0:
+        step = trainer.global_step  # 기울기를 모으는 동안에는 그대로입니다.
+        if trainer.is_last_batch or step != self._from and step % trainer.log_every_n_steps == 0:
             self._ask(trainer)
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
@@ -105,12 +108,19 @@ class StopOnDivergence(Callback):
         return trainer.world_size == 1 and value.device.type == "cpu"
 
     def _ask(self, trainer: Any) -> None:
-        """장치에서 세어 둔 것을 물어봅니다. 프로세스가 여럿이면 모두 이 함수를 함께 부릅니다."""
+        """장치에서 세어 둔 것을 물어보고, 가장 먼저 나빠진 것에서 멈춥니다. 프로세스가 여럿이면 모두 이 함수를 함께 부릅니다."""
         found, self._watched = self._watched, {}
-        for what, (count, fine) in found.items():
-            if not trainer.strategy.reduce_boolean_decision(bool(fine), all=True):
-                each = trainer.accumulate_grad_batches if what == "손실이" else 1
-                self._stop(trainer, what, self._from + int(count) // each + 1)
+        bad = [
+            (
+                self._from + int(count) // (trainer.accumulate_grad_batches if what == "손실이" else 1) + 1,
+                what,
+            )
+            for what, (count, fine) in found.items()
+            if not trainer.strategy.reduce_boolean_decision(bool(fine), all=True)
+        ]
+        if bad:
+            step, what = min(bad, key=lambda each: each[0])
+            self._stop(trainer, what, step)
         self._from = trainer.global_step
 
     def _check_weights(self, trainer: Any, pl_module: Any) -> None:
@@ -121,8 +131,7 @@ class StopOnDivergence(Callback):
 
     def _stop(self, trainer: Any, what: str, step: int) -> None:
         model = getattr(trainer.lightning_module, "model", None)
-        rate = trainer.optimizers[0].param_groups[0]["lr"] if trainer.optimizers else self.args.learning_rate
         learnt = step > 1 or what not in {"손실이", "기울기가"}
         raise NlpbookError(
-            divergence_message(self.args, what, trainer.current_epoch, step, float(rate), learnt, model)
+            divergence_message(self.args, what, trainer.current_epoch, step, self._rate, learnt, model)
         )

@@ -8,8 +8,8 @@ __all__ = ['check_content', 'row_hashes', 'check_labels', 'unseen_labels', 'shar
 from typing import Any
 
 import numpy as np
-from .rates import rate_problems
 
+from .rates import rate_problems
 from .settings import NlpbookError, require
 
 # %% ../../nbs/core/prechecks.ipynb #8f991771

@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['TASK_NAME', 'PretrainArguments', 'repeat_positions', 'load_pretraining_model', 'pretraining_losses', 'PretrainTask',
-           'pretraining_datasets', 'make_pretraining_loader', 'pretrain_bert']
+           'check_maskable', 'pretraining_datasets', 'make_pretraining_loader', 'pretrain_bert']
 
 # %% ../../nbs/core/pretraining.ipynb #9cd7f241
 from dataclasses import dataclass
@@ -16,10 +16,12 @@ from torch.utils.data import DataLoader
 
 from .arguments import TrainArguments, fill_in, option
 from .features import on_tpu
+from .finite import loud_nan
 from .folders import has_weights, read_model_config, read_model_record
 from .masking import MaskingCollator, check_mask_token
 from .models import load_model, load_tokenizer, read_pretrained
 from .nsp import TextDatasetForNextSentencePrediction
+from .prechecks import check_content
 from .samplers import ExampleSampler
 from .settings import logger, require, set_seed
 from .tasks import IGNORED, Task, drain
@@ -239,14 +241,31 @@ class PretrainTask(Task):
         labels = batch["next_sentence_label"]
         next_right = (next_scores.argmax(dim=-1) == labels).float().mean()
         if count:
-            self.means["mlm_loss"].update(loss / count, weight=count)
+            self.means["mlm_loss"].update(loud_nan(loss / count), weight=count)
             self.means["mlm_acc"].update(right / count, weight=count)
-        self.means["nsp_loss"].update(cross_entropy(next_scores, labels), weight=len(labels))
+        self.means["nsp_loss"].update(loud_nan(cross_entropy(next_scores, labels)), weight=len(labels))
         self.means["nsp_acc"].update(next_right, weight=len(labels))
 
     def compute_metrics(self) -> dict[str, torch.Tensor]:
         found = {name: drain(metric) for name, metric in self.means.items()}
+        require(
+            not found["mlm_loss"].isnan(),
+            "평가할 글에 빈칸이 하나도 만들어지지 않아 MLM 손실을 잴 수 없습니다. 평가할 글을 늘리거나 mlm_probability를 키우세요.",
+        )
         return {"loss": found["mlm_loss"] + found["nsp_loss"], **found, "perplexity": found["mlm_loss"].exp()}
+
+# %% ../../nbs/core/pretraining.ipynb #47783e64
+def check_maskable(
+    text: TokenizedText,
+    args: PretrainArguments,
+) -> TokenizedText:
+    """`text` 그대로. 빈칸으로 만들 토큰이 없거나 확률이 너무 작아 빈칸이 생기지 않으면 `NlpbookError`를 냅니다."""
+    check_content(text.tokens, text.tokenizer, f"{text.where}의")
+    require(
+        args.mlm_probability * len(text.tokens) >= 1,
+        f"mlm_probability={args.mlm_probability:g}: 토큰이 {len(text.tokens):,}개뿐인 {text.where}에는 빈칸이 거의 생기지 않습니다. mlm_probability를 키우거나 글을 늘리세요.",
+    )
+    return text
 
 # %% ../../nbs/core/pretraining.ipynb #e5844615
 def pretraining_datasets(
@@ -262,11 +281,12 @@ def pretraining_datasets(
         "validation_every": args.validation_every,
         "fixed_length": args.pad_to_max_length or on_tpu(),
     }
-    text = TokenizedText(tokenizer, args.train_file, args.overwrite_cache)
+    text = check_maskable(TokenizedText(tokenizer, args.train_file, args.overwrite_cache), args)
     parts: Any = ("train", "val")
     held_out = text
     if args.val_file is not None:
-        held_out, parts = TokenizedText(tokenizer, args.val_file, args.overwrite_cache), ("all", "all")
+        held_out = check_maskable(TokenizedText(tokenizer, args.val_file, args.overwrite_cache), args)
+        parts = "all", "all"
     length = args.max_seq_length
     return (
         TextDatasetForNextSentencePrediction(

@@ -13,6 +13,7 @@ from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import ExponentialLR
 
+from .finite import loud_nan
 from .folders import check_max_seq_length
 from .models import model_inputs
 from .samplers import is_repeated
@@ -163,7 +164,7 @@ class Task(LightningModule):
         """배치 하나의 출력으로 지표를 모읍니다."""
         weight = self.loss_weight(batch)
         if isinstance(weight, int) or weight > 0:
-            self.mean_loss.update(outputs.loss.float(), weight=weight)
+            self.mean_loss.update(loud_nan(outputs.loss.float()), weight=weight)
 
     def compute_metrics(self) -> dict[str, Any]:
         """지금까지 모은 지표를 `{이름: 값}`으로 돌려주고 비웁니다. 값은 모든 예시를 한 번씩 센 결과입니다."""

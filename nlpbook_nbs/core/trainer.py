@@ -14,7 +14,6 @@ from functools import cached_property
 from typing import Any
 
 import pytorch_lightning as pl
-from .prechecks import learning_problems
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.model_helpers import is_overridden
@@ -28,6 +27,7 @@ from .files import explain_os_errors
 from .folders import CHECKPOINTS, check_model_task
 from .history import History
 from .models import EXPORT_PART, export_model
+from .prechecks import learning_problems
 from .resume import ResumableDataLoader, ResumeCheckpoint, load_checkpoint, training_identity
 from .samplers import SharingSampler
 from .settings import NlpbookError, logger, require
