@@ -2,8 +2,8 @@
 
 # %% auto #0
 __all__ = ['TASK_NAME', 'RECIPE', 'QATrainArguments', 'QADeployArguments', 'KorQuADV1Corpus', 'QADataset', 'normalize_answer',
-           'exact_match', 'f1', 'korquad_scores', 'QATask', 'QuestionAnswerer', 'load_answerer', 'open_corpus',
-           'train_reader']
+           'exact_match', 'f1', 'korquad_scores', 'squad2_scores', 'QATask', 'QuestionAnswerer', 'load_answerer',
+           'open_corpus', 'train_reader']
 
 # %% ../nbs/05_qa.ipynb #02dbde52
 import os
@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
+from .core import no_answer, squad
 from .core.arguments import DeployArguments, TrainArguments, fill_in, option
 from .core.columns import cached_columns
-from .core.corpora import check_corpus, download_downstream_dataset
+from .core.corpora import check_corpus
 from .core.digests import corpus_fingerprint
 from .core.encoding import check_tokenizer
 from .core.features import feature_folder, on_tpu
@@ -28,7 +29,7 @@ from nlpbook_nbs.core.models import (
 from .core.prediction import predict_batches
 from .core.recipes import Recipe
 from .core.settings import require, set_seed
-from .core.spans import AnswerBook, answer_of, check_pairs, highlight_answer
+from .core.spans import check_pairs, highlight_answer
 from .core.squad import QAExample, question_columns, read_korquad, write_predictions
 from .core.tasks import Task
 from .core.training import run_training
@@ -64,6 +65,9 @@ class QATrainArguments(TrainArguments):
     )
     do_eval: bool = option(True, "에폭마다 검증 데이터의 EM과 F1을 잼. 끄면 손실만 잼")
     strict: bool = option(False, "답이 answer_start에 없는 문항이 있으면 건너뛰지 않고 멈춤")
+    null_score_diff_threshold: Optional[float] = no_answer.threshold_option(
+        "검증 데이터에서 F1이 가장 높은 값"
+    )
 
     metrics: ClassVar[tuple] = ("val_loss", "val_em", "val_f1")
 
@@ -83,9 +87,11 @@ class QADeployArguments(DeployArguments):
     )
     max_answer_length: int = option(30, "답의 최대 길이", min=1)
     n_best_size: int = option(20, "답 후보의 수", min=1)
+    null_score_diff_threshold: Optional[float] = no_answer.threshold_option("모델에 적힌 값, 없으면 늘 답함")
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        no_answer.fill_threshold(self)
         room = (self.max_seq_length or 0) - 3
         fill_in(self, "max_query_length", min(32, max(1, room // 2)))
         fill_in(self, "doc_stride", min(64, max(1, room - (self.max_query_length or 0))))
@@ -93,8 +99,9 @@ class QADeployArguments(DeployArguments):
 
 # %% ../nbs/05_qa.ipynb #fd59a477
 class KorQuADV1Corpus:
-    """KorQuAD 1.0 형식의 말뭉치: `KorQuAD_v1.0_train.json`, `KorQuAD_v1.0_dev.json`. `test`는 `dev`를 읽습니다.
+    """KorQuAD 1.0 형식의 말뭉치: `KorQuAD_v1.0_train.json`, `KorQuAD_v1.0_dev.json`. `test`는 따로 없으면 `dev`를 읽습니다.
 
+    형식이 같은 KLUE-MRC와 SQuAD 2.0의 파일, 내 자료(`train.json`과 `dev.json` 또는 `val.json`)도 읽습니다(`squad_file`).
     형식: https://korquad.github.io/KorQuad%201.0/. 답이 `answer_start`에 없는 문항은 건너뛰고 몇 개인지 알리며, `strict=True`면 `NlpbookError`를 냅니다.
     """
 
@@ -109,7 +116,7 @@ class KorQuADV1Corpus:
         return len(self.get_labels())
 
     def get_files(self, data_root_path: str, mode: str) -> list[Path]:
-        return [Path(data_root_path, f"KorQuAD_v1.0_{'train' if mode == 'train' else 'dev'}.json")]
+        return [squad.squad_file(data_root_path, mode)]
 
     def get_examples(self, data_root_path: str, mode: str) -> list[QAExample]:
         return [
@@ -141,17 +148,13 @@ class QADataset(WindowDataset):
             self.examples,
             f"{type(corpus).__name__} {mode}: 문항이 하나도 없습니다. 말뭉치 파일을 확인하세요.",
         )
-        source = corpus_fingerprint(corpus, root, mode, lambda: self.examples, _parts_of)
+        source = corpus_fingerprint(corpus, root, mode, lambda: self.examples, squad.question_parts)
         shape = (args.max_seq_length, args.doc_stride, args.max_query_length, len(self.examples))
         folder, self.fingerprint = feature_folder(args, tokenizer, _FORMAT, source, shape)
         columns = cached_columns(
             folder, lambda: question_columns(encoder, self.examples), args.overwrite_cache
         )
         super().__init__(columns, tokenizer, args, args.pad_to_max_length or on_tpu())
-
-
-def _parts_of(row: QAExample) -> tuple:
-    return row.qas_id, row.question_text, row.context_text, row.answer_text, row.start_position_character
 
 # %% ../nbs/05_qa.ipynb #7844b2d9
 _DROPPED = str.maketrans(dict.fromkeys("'\"《》<>〈〉()‘’", " "))
@@ -195,16 +198,27 @@ def korquad_scores(
             total_f1 += max(f1(predictions[qas_id], gold) for gold in golds)
     return {"em": 100.0 * em / len(references), "f1": 100.0 * total_f1 / len(references)}
 
+# %% ../nbs/05_qa.ipynb #d8bdcb36
+def squad2_scores(
+    predictions: dict[str, str],  # 문항 id → 답. 답하지 않았으면 빈 글
+    references: "dict[str, tuple[str, ...]]",  # 문항 id → 정답들. 답이 없는 문항이면 빈 글 하나이거나 비움
+) -> dict[str, float]:
+    """`korquad_scores`에 답이 있는 문항과 없는 문항의 점수(`has_answer_em`, `no_answer_f1` …)를 더합니다. 없는 문항이 하나도 없으면 그대로입니다."""
+    return no_answer.scores_in_parts(predictions, references, korquad_scores)
+
 # %% ../nbs/05_qa.ipynb #a230b02a
 class QATask(Task):
-    """질의응답. 지표는 평균 손실 `loss`와 문항 전체의 `em`, `f1`(단위 %)입니다.
+    """질의응답. 지표는 평균 손실 `loss`와 문항 전체의 `em`, `f1`(단위 %)입니다. 답이 없는 문항이 있으면 `squad2_scores`의 나머지도 잽니다.
 
     `em`과 `f1`은 토큰의 자리가 아니라 원문에서 오려 낸 글로 잽니다. 여러 창의 후보 가운데 점수가 가장 높은 것이 답입니다.
     """
 
     def __init__(self, model: "PreTrainedModel", args: QATrainArguments) -> None:
         super().__init__(model, args)
-        self.book = AnswerBook(args.n_best_size)
+        self.book = no_answer.AnswerSheet(args.n_best_size)
+
+    def on_train_start(self) -> None:
+        no_answer.begin_threshold(self)
 
     def update_metrics(self, outputs: Any, batch: dict) -> None:
         super().update_metrics(outputs, batch)
@@ -214,7 +228,7 @@ class QATask(Task):
 
     def predictions(self, data: QADataset) -> dict[str, str]:
         """지금까지 모은 답 `{문항 id: 답}`. 여러 프로세스로 나누어 풀었으면 모두 합칩니다."""
-        return self.book.gathered().texts(data.examples)
+        return no_answer.collected_answers(self, data.examples, f1)
 
     def compute_metrics(self) -> dict[str, Any]:
         found = super().compute_metrics()
@@ -222,20 +236,16 @@ class QATask(Task):
             return found
         data = self.evaluation_loader().dataset
         self.last_predictions = self.predictions(data)
-        self.book = AnswerBook(self.args.n_best_size)
-        references = {
-            row.qas_id or str(number): row.answers or (row.answer_text,)
-            for number, row in enumerate(data.examples)
-        }
-        return found | korquad_scores(self.last_predictions, references)
+        self.book = no_answer.AnswerSheet(self.args.n_best_size)
+        return found | squad2_scores(self.last_predictions, squad.gold_answers(data.examples))
 
 # %% ../nbs/05_qa.ipynb #6dd2c4a9
 class QuestionAnswerer:
     """지문에서 답을 찾는, 함수처럼 부를 수 있는 객체. 지문이 아무리 길어도 끝까지 읽습니다.
 
-    `answerer(질문, 지문)`은 `{"question", "answer", "start", "end", "score", "candidates", "found"}` 사전을 돌려줍니다.
+    `answerer(질문, 지문)`은 `{"question", "answer", "start", "end", "score", "candidates", "found", "null_score", "null_score_diff"}` 사전을 돌려줍니다.
     `start`와 `end`는 지문의 글자 번호(`지문[start:end] == answer`), `score`는 남은 후보들(`n_best_size`개까지)의 점수를 소프트맥스로 나눈 값, `candidates`는 그다음 후보들입니다.
-    지문이 비었으면 지어내지 않고 `found=False`와 빈 답을 돌려줍니다. 질문이 비었으면 `NlpbookError`를 냅니다.
+    지문이 비었거나, "답 없음"의 점수 `null_score`가 가장 좋은 답보다 `args.null_score_diff_threshold` 넘게 높으면 `found=False`와 빈 답을 돌려줍니다. 질문이 비었으면 `NlpbookError`를 냅니다.
     """
 
     def __init__(
@@ -255,15 +265,16 @@ class QuestionAnswerer:
     def answer(self, pairs: "list[tuple[str, str]]") -> "list[dict[str, Any]]":
         """`(질문, 지문)` 목록의 답들. 같은 지문은 한 번만 토큰으로 바꿉니다."""
         check_pairs(pairs)
-        book = AnswerBook(self.args.n_best_size)
+        sheet = no_answer.AnswerSheet(self.args.n_best_size)
+        threshold = getattr(self.args, "null_score_diff_threshold", None)
         asked = [place for place, (_, context) in enumerate(pairs) if context.strip()]
         if asked:
             columns = self.encoder([pairs[place] for place in asked])
             data = WindowDataset(columns, self.tokenizer, self.args, on_tpu())
             for indices, _, outputs in predict_batches(self.model, data, self.args.batch_size, self.device):
-                book.read(data, indices, outputs, self.args.max_answer_length)
+                sheet.read(data, indices, outputs, self.args.max_answer_length)
         rows = {place: row for row, place in enumerate(asked)}
-        return [answer_of(*pair, book.best(rows.get(place, -1))) for place, pair in enumerate(pairs)]
+        return [sheet.answer(rows.get(place, -1), pair, threshold) for place, pair in enumerate(pairs)]
 
 # %% ../nbs/05_qa.ipynb #52f8e032
 def load_answerer(args: QADeployArguments) -> QuestionAnswerer:
@@ -277,8 +288,8 @@ def load_answerer(args: QADeployArguments) -> QuestionAnswerer:
 
 # %% ../nbs/05_qa.ipynb #0fe14897
 def open_corpus(args: QATrainArguments) -> KorQuADV1Corpus:
-    """`args`에 적힌 KorQuAD 형식의 말뭉치 객체. 공개 말뭉치의 파일이 없으면 내려받습니다."""
-    download_downstream_dataset(args)
+    """`args`에 적힌 KorQuAD 형식의 말뭉치 객체. 공개 말뭉치의 파일이 없으면 내려받습니다. KLUE-MRC는 받아 두어야 합니다."""
+    squad.prepare_squad(args)
     return KorQuADV1Corpus(args.strict)
 
 
