@@ -19,7 +19,7 @@ from .core.arguments import DeployArguments, TrainArguments
 from .core.columns import FORMAT, cached_columns
 from .core.corpora import check_corpus
 from .core.digests import corpus_fingerprint
-from .core.encoding import TextEncoder, check_tokenizer, warn_about_unknown
+from .core.encoding import TextEncoder, check_tokenizer, remember_side
 from .core.features import FeatureDataset, feature_folder, on_tpu
 from .core.models import check_model_head, load_model, load_tokenizer, read_pretrained
 from .core.prediction import predict_batches, prediction_device
@@ -37,6 +37,7 @@ from nlpbook_nbs.core.tables import (
 from .core.tables import open_corpus as open_table_corpus
 from .core.tasks import Task, drain
 from .core.training import run_training
+from .core.unread import NOTES, encode_inputs, reading_notes, tell_notes
 
 # %% ../nbs/02_classification.ipynb #ddb85a55
 TASK_NAME = "document-classification"
@@ -132,6 +133,7 @@ def text_columns(
     """
     labels, where = check_corpus(corpus, mode), f"{type(corpus).__name__} {mode}"
     check_tokenizer(tokenizer)
+    remember_side(tokenizer)
     root = os.path.join(args.downstream_corpus_root_dir, args.downstream_corpus_name or "")
 
     @cache
@@ -141,14 +143,17 @@ def text_columns(
     def build():
         rows = examples()
         seconds = None if rows[0].text_b is None else [row.text_b for row in rows]
-        columns = TextEncoder(tokenizer, args.max_seq_length)([row.text_a for row in rows], seconds)
+        encoder, first = TextEncoder(tokenizer, args.max_seq_length), [row.text_a for row in rows]
+        columns, cut = encoder.read(first, seconds, where + " {}번째 예시")
+        specials = tokenizer.num_special_tokens_to_add(pair=seconds is not None)
         columns["label"] = label_numbers(rows, labels, where)
-        warn_about_unknown(tokenizer, columns["input_ids"])
-        return columns
+        return columns | reading_notes(tokenizer, columns, cut, specials)
 
     source = corpus_fingerprint(corpus, root, mode, examples)
     folder, key = feature_folder(args, tokenizer, FORMAT, source, args.max_seq_length)
-    return cached_columns(folder, build, args.overwrite_cache), key
+    columns = cached_columns(folder, build, args.overwrite_cache)
+    tell_notes(columns.pop(NOTES, None), where, tokenizer.truncation_side)
+    return columns, key
 
 # %% ../nbs/02_classification.ipynb #79b733b3
 class ClassificationDataset(FeatureDataset):
@@ -189,9 +194,10 @@ class ClassificationTask(Task):
 class TextClassifier:
     """글을 분류하는, 함수처럼 부를 수 있는 객체. 여러 스레드에서 함께 써도 됩니다.
 
-    문장 하나를 주면 `{"text", "label", "score", "scores"}` 사전(dict)을, 목록을 주면 사전의 목록을 돌려줍니다.
+    문장 하나를 주면 `{"text", "label", "score", "scores", "unknown"}` 사전(dict)을, 목록을 주면 사전의 목록을 돌려줍니다.
     문장 쌍 `(앞, 뒤)`를 주면 `text` 대신 `text_a`와 `text_b`가 담깁니다.
     `score`는 고른 레이블의 확률, `scores`는 레이블마다의 확률입니다. 빈 문장이면 `NlpbookError`를 냅니다.
+    `unknown`은 토큰 가운데 `[UNK]`(어휘에 없는 말)의 몫(0과 1 사이)이고, 절반을 넘는 글이 있으면 한 번 경고합니다.
     """
 
     def __init__(
@@ -213,18 +219,24 @@ class TextClassifier:
         if isinstance(texts, (str, tuple)):
             return self([texts])[0]
         rows = list(texts)
-        return [_result(row, self.names, shares) for row, shares in zip(rows, self.probabilities(rows))]
+        return [
+            _result(row, self.names, shares) | {"unknown": unknown}
+            for row, shares, unknown in zip(rows, *self._read(rows))
+        ]
 
     def probabilities(self, texts: Sequence[str | tuple[str, str]]) -> np.ndarray:
         """글이나 문장 쌍 `n`개의 레이블별 확률 `(n, num_labels)` float32. 줄의 합은 1입니다."""
-        rows = check_texts(texts)
+        return self._read(texts)[0]
+
+    def _read(self, texts: Sequence[str | tuple[str, str]]) -> tuple[np.ndarray, list[float]]:
+        rows, unknown = check_texts(texts), np.zeros(0)
         found = np.zeros((len(rows), len(self.names)), dtype=np.float32)
         if rows:
-            columns, length = self.encode(*map(list, zip(*rows))), self.max_seq_length
+            (columns, unknown), length = encode_inputs(self.encode, rows), self.max_seq_length
             data = FeatureDataset(columns, ClassificationFeatures, self.tokenizer, length, on_tpu())
             for places, _, outputs in predict_batches(self.model, data, self.batch_size, self.device):
                 found[places] = outputs.logits.float().softmax(dim=-1).cpu().numpy()
-        return found
+        return found, unknown.tolist()
 
 # %% ../nbs/02_classification.ipynb #2fd6a663
 def _result(row: str | tuple[str, str], names: list[str], shares: np.ndarray) -> dict[str, Any]:

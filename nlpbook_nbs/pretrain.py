@@ -5,6 +5,7 @@ __all__ = ['SPECIAL_TOKENS', 'COMMANDS', 'TokenizerArguments', 'count_letters', 
            'train_tokenizer', 'parameter_counts', 'DataArguments', 'describe_data']
 
 # %% ../nbs/10_pretrain.ipynb #33ef88c0
+import itertools
 import shutil
 import sys
 import tempfile
@@ -125,8 +126,8 @@ def train_tokenizer(args: TokenizerArguments) -> "BertTokenizer":
     letters, count = count_letters(files, trained.normalizer)
     require(count, f"{args.train_file}: 글이 한 줄도 없습니다. 한 줄에 한 문장씩 적은 파일을 주세요.")
     alphabet, first = first_tokens(letters, args.limit_alphabet or 1, trained.pre_tokenizer)
-    trained.train(
-        [str(path) for path in files],
+    trained.train_from_iterator(
+        itertools.chain.from_iterable(map(read_sentences, files)),  # 토큰으로 바꿀 때와 같이 다듬은 글
         vocab_size=args.vocab_size,
         min_frequency=args.min_frequency,
         limit_alphabet=args.limit_alphabet,

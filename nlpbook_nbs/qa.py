@@ -8,6 +8,7 @@ __all__ = ['TASK_NAME', 'RECIPE', 'QATrainArguments', 'QADeployArguments', 'KorQ
 # %% ../nbs/05_qa.ipynb #02dbde52
 import os
 import string
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from nlpbook_nbs.core.models import (
     load_tokenizer,
     read_pretrained,
 )
+from .core.normalization import normalize_label
 from .core.prediction import predict_batches
 from .core.recipes import Recipe
 from .core.settings import require, set_seed
@@ -33,6 +35,7 @@ from .core.spans import check_pairs, highlight_answer
 from .core.squad import QAExample, question_columns, read_korquad, write_predictions
 from .core.tasks import Task
 from .core.training import run_training
+from .core.unread import NOTES, tell_notes
 from nlpbook_nbs.core.windows import (
     QAFeatures,
     WindowDataset,
@@ -154,6 +157,8 @@ class QADataset(WindowDataset):
         columns = cached_columns(
             folder, lambda: question_columns(encoder, self.examples), args.overwrite_cache
         )
+        where = f"{type(corpus).__name__} {mode}"
+        tell_notes(columns.get(NOTES), where, tokenizer.truncation_side, "max_query_length")
         super().__init__(columns, tokenizer, args, args.pad_to_max_length or on_tpu())
 
 # %% ../nbs/05_qa.ipynb #7844b2d9
@@ -162,8 +167,8 @@ _PUNCTUATION = set(string.punctuation)
 
 
 def normalize_answer(text: str) -> str:
-    """KorQuAD 1.0 공식 채점의 정규화: 따옴표와 괄호를 빈칸으로, 소문자로, ASCII 문장 부호를 지우고, 빈칸을 하나로."""
-    text = text.translate(_DROPPED).lower()
+    """KorQuAD 1.0 공식 채점의 정규화: 따옴표와 괄호를 빈칸으로, 소문자로, ASCII 문장 부호를 지우고, 빈칸을 하나로. 풀어 쓴 글(NFD)은 먼저 모읍니다."""
+    text = unicodedata.normalize("NFC", text).translate(_DROPPED).lower()
     return " ".join("".join(letter for letter in text if letter not in _PUNCTUATION).split())
 
 
@@ -243,8 +248,9 @@ class QATask(Task):
 class QuestionAnswerer:
     """지문에서 답을 찾는, 함수처럼 부를 수 있는 객체. 지문이 아무리 길어도 끝까지 읽습니다.
 
-    `answerer(질문, 지문)`은 `{"question", "answer", "start", "end", "score", "candidates", "found", "null_score", "null_score_diff"}` 사전을 돌려줍니다.
+    `answerer(질문, 지문)`은 `{"question", "answer", "start", "end", "score", "candidates", "found", "null_score", "null_score_diff", "unknown"}` 사전을 돌려줍니다.
     `start`와 `end`는 지문의 글자 번호(`지문[start:end] == answer`), `score`는 남은 후보들(`n_best_size`개까지)의 점수를 소프트맥스로 나눈 값, `candidates`는 그다음 후보들입니다.
+    `unknown`은 질문과 지문 가운데 `[UNK]`(어휘에 없는 말)의 몫이 큰 쪽의 몫(0과 1 사이)이고, 절반을 넘는 것이 있으면 한 번 경고합니다.
     지문이 비었거나, "답 없음"의 점수 `null_score`가 가장 좋은 답보다 `args.null_score_diff_threshold` 넘게 높으면 `found=False`와 빈 답을 돌려줍니다. 질문이 비었으면 `NlpbookError`를 냅니다.
     """
 
@@ -267,14 +273,18 @@ class QuestionAnswerer:
         check_pairs(pairs)
         sheet = no_answer.AnswerSheet(self.args.n_best_size)
         threshold = getattr(self.args, "null_score_diff_threshold", None)
-        asked = [place for place, (_, context) in enumerate(pairs) if context.strip()]
+        asked = [place for place, (_, context) in enumerate(pairs) if normalize_label(context)]
+        unknown = [0.0] * len(pairs)
         if asked:
-            columns = self.encoder([pairs[place] for place in asked])
+            columns, unknown = self.encoder.ask(pairs, asked)
             data = WindowDataset(columns, self.tokenizer, self.args, on_tpu())
             for indices, _, outputs in predict_batches(self.model, data, self.args.batch_size, self.device):
                 sheet.read(data, indices, outputs, self.args.max_answer_length)
         rows = {place: row for row, place in enumerate(asked)}
-        return [sheet.answer(rows.get(place, -1), pair, threshold) for place, pair in enumerate(pairs)]
+        return [
+            sheet.answer(rows.get(place, -1), pair, threshold) | {"unknown": float(unknown[place])}
+            for place, pair in enumerate(pairs)
+        ]
 
 # %% ../nbs/05_qa.ipynb #52f8e032
 def load_answerer(args: QADeployArguments) -> QuestionAnswerer:

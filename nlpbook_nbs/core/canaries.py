@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from .encoding import readable_tokens
 from .probe import MaskProbe, candidate_ids, fill, pseudo_log_likelihood, score_ids
 from .settings import require
 
@@ -201,7 +202,8 @@ def canary_report(
             "exposure": round(exposure(scores, place), 4),
             "most": round(math.log2(len(space)), 4),
             "rank": int((scores > scores[place]).sum()) + 1,
-            "extracted": fill(probe, question)[0].tokens == tokenizer.tokenize(canary.secret),
+            "extracted": fill(probe, question)[0].tokens
+            == readable_tokens(tokenizer, tokenizer.tokenize(canary.secret)),
         }
         rows.append(asdict(canary) | found)
     return rows

@@ -20,6 +20,7 @@ from .devices import pick_accelerator
 from .finite import check_weights
 from .masking import MaskingCollator
 from .models import load_tokenizer, quiet_library
+from .normalization import normalize_texts
 from .nsp import TextDatasetForNextSentencePrediction
 from .prediction import prediction_device
 from .pretraining import PretrainArguments, load_pretraining_model
@@ -43,7 +44,7 @@ def scrub(
     documents: Documents,
     rules: Sequence[tuple[str, str]] = (),  # `SECRET_RULES`처럼 적은 규칙
 ) -> list[list[str]]:
-    """개인정보를 `[전화번호]`처럼 이름표로 바꾼 문서들."""
+    """다듬은 글(`core.normalization`)의 개인정보를 `[전화번호]`처럼 이름표로 바꾼 문서들."""
     from ko_pii import Anonymizer, ProcessingMode
 
     library = Anonymizer(mode=ProcessingMode.STRICT, strategy="redact")
@@ -55,7 +56,7 @@ def scrub(
                 sentence = sentence[: found.start()] + hidden + sentence[found.end() :]
         return library.process(sentence).text
 
-    return [[clean(sentence) for sentence in document] for document in documents]
+    return [list(map(clean, normalize_texts(document))) for document in documents]
 
 # %% ../../nbs/core/defences.ipynb #779a2199
 def count_missed(
@@ -66,7 +67,7 @@ def count_missed(
 
     `planted`는 심은 문장의 수, `secret_left`는 비밀이 그 앞뒤의 말과 함께 그대로 남은 문장의 수, `both_left`는 이름까지 문장 전체가 그대로 남은 문장의 수입니다.
     """
-    text = Counter(sentence for document in documents for sentence in document)
+    text = Counter(sentence for document in documents for sentence in normalize_texts(document))
     found: dict[str, dict[str, int]] = {}
     for canary in canaries:
         line = found.setdefault(canary.kind, {"planted": 0, "secret_left": 0, "both_left": 0})

@@ -47,15 +47,21 @@ def _random_next(
     return start, text.sentences[end]
 
 
-def _truncated(table: np.ndarray, max_tokens: int, rng: np.random.Generator) -> np.ndarray:
-    """두 쪽을 더한 길이가 `max_tokens`를 넘으면 긴 쪽부터 한 토큰씩, 앞이나 뒤에서 반반의 확률로 덜어 냅니다."""
+def _truncated(
+    table: np.ndarray, max_tokens: int, rng: np.random.Generator, side: str = "right"
+) -> np.ndarray:
+    """두 쪽을 더한 길이가 `max_tokens`를 넘으면 긴 쪽부터 한 토큰씩, 앞이나 뒤에서 반반의 확률로 덜어 냅니다.
+
+    `side`(토크나이저의 `truncation_side`)를 `"left"`로 바꾸어 두었으면 늘 앞에서 덜어 냅니다.
+    """
     a, b = table[:, 1].copy(), table[:, 3].copy()
     half = max_tokens // 2
     over = a + b > max_tokens
     new_a = np.where(b <= half, max_tokens - b, np.minimum(a, max_tokens - half))
     new_a = np.where(over, new_a, a)
     new_b = np.where(over, max_tokens - new_a, b)
-    cut_a, cut_b = rng.binomial(a - new_a, 0.5), rng.binomial(b - new_b, 0.5)
+    front = 1.0 if side == "left" else 0.5
+    cut_a, cut_b = rng.binomial(a - new_a, front), rng.binomial(b - new_b, front)
     return np.stack([table[:, 0] + cut_a, new_a, table[:, 2] + cut_b, new_b, table[:, 4]], axis=1)
 
 # %% ../../nbs/core/nsp.ipynb #b3f91fb8
@@ -91,7 +97,7 @@ def sentence_pairs(
             room = np.maximum(target[where] - a_length[where], 1)
             b_start[where], b_end[where] = _random_next(text, pick_other(owner[where], rng), room, rng)
         table = np.stack([a_start, a_length, b_start, b_end - b_start, random_next], axis=1)
-        tables.append(_truncated(table, max_tokens, rng))
+        tables.append(_truncated(table, max_tokens, rng, text.tokenizer.truncation_side))
         here = np.where(random_next, split, end)
         left = here < stop
         here, stop, owner, target = here[left], stop[left], owner[left], target[left]
@@ -172,6 +178,7 @@ class TextDatasetForNextSentencePrediction(Dataset):
         self.fingerprint = digest_of(*map(str.encode, self.identity.values()))
         self._table = self._build(0)
         self._warn_about_random()
+        self._tell_cut()
 
     def _check_documents(self) -> None:
         require(
@@ -187,6 +194,18 @@ class TextDatasetForNextSentencePrediction(Dataset):
                 "%s: 예시의 %.0f%%가 이어지지 않는 쌍입니다. 문서마다 문장이 하나뿐인지 확인하세요.",
                 self.text.where,
                 100 * share,
+            )
+
+    def _tell_cut(self) -> None:
+        """혼자서도 예시보다 긴 문장이 있으면 몇 개이고 얼마나 잘리는지 로그에 적습니다."""
+        sentences, count, cut = self.text.sentences, 0, 0
+        for start in range(0, len(sentences) - 1, _BLOCK_SENTENCES):
+            over = np.diff(sentences[start : start + _BLOCK_SENTENCES + 1]) - self.max_tokens
+            count, cut = count + int((over > 0).sum()), cut + int(over[over > 0].sum())
+        if count:
+            logger.info(
+                "%s: 문장 %s개 가운데 %s개가 예시(%d토큰)보다 길어 모두 %s토큰이 잘립니다. max_seq_length를 늘리거나 문장을 나누세요.",
+                *(self.text.where, f"{len(sentences) - 1:,}", f"{count:,}", self.max_tokens, f"{cut:,}"),
             )
 
     @property

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from .encoding import readable_tokens
 from .folders import resolve_model_name, usable_positions
 from .models import quiet_library, read_pretrained
+from .normalization import check_unicode, normalize_text, normalize_texts
 from .prediction import prediction_device
 from .settings import NlpbookError, require
 
@@ -51,8 +53,9 @@ class MaskProbe:
         self._lock = threading.Lock()
 
     def token_ids(self, text: str) -> list[int]:
-        """특수 토큰까지 넣은 토큰 번호. 모델이 읽을 수 있는 길이를 넘으면 `NlpbookError`."""
-        ids = self.tokenizer(text)["input_ids"]
+        """다듬은 글의, 특수 토큰까지 넣은 토큰 번호. 모델이 읽을 수 있는 길이를 넘으면 `NlpbookError`."""
+        check_unicode(text, repr(text[:30]))
+        ids = self.tokenizer(normalize_text(text))["input_ids"]
         require(
             len(ids) <= self.longest,
             f"{text[:30]!r}…: {len(ids)}토큰이어서 모델이 읽을 수 있는 {self.longest}토큰을 넘습니다. 글이나 빈칸을 줄이세요.",
@@ -106,14 +109,14 @@ class MaskProbe:
         return logits.float().log_softmax(dim=-1).cpu().numpy()
 
     def candidates(self, text: str, top_k: int = 10) -> list[list[tuple[str, float]]]:
-        """빈칸마다 확률이 높은 `(토큰, 확률)` `top_k`개의 목록."""
+        """빈칸마다 확률이 높은 `(토큰, 확률)` `top_k`개의 목록. 토큰은 사람이 읽을 수 있게 적습니다(`readable_tokens`)."""
         ids, places = self.encode(text)
         found: list[list[tuple[str, float]]] = [[] for _ in places]
 
         def use(numbers, log_probs):
             for number, row in zip(numbers, log_probs, strict=True):
                 best = np.argsort(-row, kind="stable")[:top_k]
-                tokens = self.tokenizer.convert_ids_to_tokens(best.tolist())
+                tokens = readable_tokens(self.tokenizer, best)
                 found[number] = [
                     (token, float(np.exp(row[i]))) for token, i in zip(tokens, best, strict=True)
                 ]
@@ -197,7 +200,7 @@ def fill(
     return [
         Filling(
             str(tokenizer.decode(filled, skip_special_tokens=True)),
-            list(tokenizer.convert_ids_to_tokens(filled[places].tolist())),
+            readable_tokens(tokenizer, filled[places]),
             score,
         )
         for score, filled, _ in beams
@@ -230,7 +233,8 @@ def candidate_ids(
 ) -> np.ndarray:
     """후보들의 토큰 번호 `(n, masks)`. 토큰 수가 빈칸의 수와 다르거나 `[UNK]`가 되는 후보가 있으면 `NlpbookError`."""
     require(len(candidates), "후보가 하나도 없습니다. 견주어 볼 후보를 하나 이상 넣으세요.")
-    table = tokenizer(list(candidates), add_special_tokens=False)["input_ids"]
+    words = normalize_texts(candidates, "{}번째 후보")
+    table = tokenizer(words, add_special_tokens=False)["input_ids"]
     for candidate, ids in zip(candidates, table, strict=True):
         require(
             tokenizer.unk_token_id not in ids,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from .normalization import check_unicode, normalize_label
 from .settings import require
 from .tasks import gather_objects
 from .windows import WindowDataset
@@ -143,7 +144,9 @@ def check_pairs(
     """질문이 비었거나 글이 아닌 것이 있으면 몇 번째인지 담은 `NlpbookError`를 냅니다. 지문은 비어도 됩니다."""
     for number, (question, context) in enumerate(pairs, start=1):
         require(
-            isinstance(question, str) and question.strip(),
+            isinstance(question, str) and normalize_label(question),
             f"{number}번째 질문이 비었거나 문자열이 아닙니다. 한 글자 이상의 질문을 넣으세요.",
         )
         require(isinstance(context, str), f"{number}번째 지문이 문자열이 아닙니다. 글을 넣으세요.")
+        check_unicode(question, f"{number}번째 질문")
+        check_unicode(context, f"{number}번째 지문")

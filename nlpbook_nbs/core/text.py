@@ -25,10 +25,11 @@ from nlpbook_nbs.core.encoding import (
     fast_backend,
     token_dtype,
     tokenizer_fingerprint,
-    warn_about_unknown,
 )
 from .files import written_aside
+from .normalization import normalize_texts
 from .settings import NlpbookError, cache_dir, in_notebook
+from .unread import NOTES, reading_notes, tell_notes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -58,7 +59,7 @@ def read_sentences(
     path: str | PathLike,  # 한 줄에 한 문장씩 적은 UTF-8 파일
     told: Callable[[int], object] | None = None,  # 읽을 때마다 읽은 바이트 수를 넘겨받을 함수
 ) -> Iterator[list[str]]:
-    """글 파일을 조금씩 읽어 문장의 목록을 내놓습니다. 빈 줄(문서의 경계)은 빈 문자열입니다.
+    """글 파일을 조금씩 읽어 다듬은 문장의 목록을 내놓습니다(`core.normalization`). 빈 줄(문서의 경계)은 빈 문자열입니다.
 
     읽을 수 없거나 UTF-8이 아니면 파일과 줄 번호를 담은 `NlpbookError`를 냅니다.
     """
@@ -73,7 +74,8 @@ def read_sentences(
                     raise NlpbookError(
                         f"{path}:{number}: UTF-8로 읽을 수 없는 글자가 있습니다. 파일을 UTF-8로 저장하세요."
                     ) from None
-                yield [piece for line in text.split("\n")[: len(lines)] for piece in _pieces(line.strip())]
+                found = normalize_texts(text.split("\n")[: len(lines)])
+                yield [piece for line in found for piece in _pieces(line.strip())]
                 first += len(lines)
                 if told is not None:
                     told(sum(map(len, lines)))
@@ -181,16 +183,18 @@ def _write_tokens(tokenizer: "PreTrainedTokenizerBase", files: list[Path], folde
         ColumnWriter(folder / "tokens.npy", dtype) as tokens,
         ColumnWriter(folder / "sentences.npy", np.int64) as sentences,
         ColumnWriter(folder / "documents.npy", np.int64) as documents,
+        ColumnWriter(folder / f"{NOTES}.npy", np.int64) as notes,
         reading_progress(files, "토큰으로 바꾸기") as bar,
     ):
+        counts: list[np.ndarray] = []  # 덩어리마다 읽지 못한 것을 센 것
         sentences.append([0])
         documents.append([0])
         open_at = 0  # 지금 문서의 첫 문장
         for path in files:
             for chunk in read_sentences(path, bar.update):
                 ids, lengths = encode([sentence for sentence in chunk if sentence])
-                if tokens.count == 0:
-                    warn_about_unknown(tokenizer, ids)
+                read = {"input_ids": ids, "offsets": np.concatenate([[0], np.cumsum(lengths)])}
+                counts.append(reading_notes(tokenizer, read, np.zeros(len(lengths), np.int64))[NOTES])
                 ends = tokens.count + np.cumsum(lengths)[lengths > 0]  # 토큰이 없는 문장은 버립니다.
                 closed = _document_ends(chunk, lengths > 0, sentences.count - 1, open_at)
                 tokens.append(ids.astype(dtype))
@@ -200,6 +204,7 @@ def _write_tokens(tokenizer: "PreTrainedTokenizerBase", files: list[Path], folde
             if sentences.count - 1 > open_at:  # 파일이 끝나면 문서도 끝납니다.
                 open_at = sentences.count - 1
                 documents.append([open_at])
+        notes.append(np.sum(counts, axis=0))
         return tokens.count
 
 
@@ -251,6 +256,7 @@ class TokenizedText:
 
         folder = cache_dir() / "features" / f"{files[0].stem}-text-{key}"
         columns = streamed_columns(folder, write, overwrite_cache)
+        tell_notes(columns.get(NOTES), str(where))
         self.tokens, self.sentences = columns["tokens"], columns["sentences"]
         self.documents = columns["documents"]
 
