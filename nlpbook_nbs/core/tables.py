@@ -37,7 +37,9 @@ def read_labeled_texts(
     columns: Sequence[str],  # 글이 든 열들과 레이블의 열
     example: Callable[..., Any],  # `example(글, …, 레이블)` → 예시 하나
     labels: Sequence[str] | None = None,  # 쓸 수 있는 레이블. `None`이면 따지지 않습니다
-    read_label: Callable[..., Any] = check_label,  # `read_label(적힌 글, 쓸 수 있는 레이블, 자리)` → 예시에 담을 레이블
+    read_label: Callable[
+        ..., Any
+    ] = check_label,  # `read_label(적힌 글, 쓸 수 있는 레이블, 자리)` → 예시에 담을 레이블
 ) -> list[Any]:
     """TSV의 줄들을 예시의 목록으로 읽습니다. 글은 한 바이트도 바꾸지 않습니다.
 
