@@ -62,7 +62,7 @@ class Head:
     def answer(self, names: Sequence[str], shares: np.ndarray, threshold: float) -> dict[str, Any]:
         """`shares`의 한 줄 `(num_labels,)`을 답 `{"label", "score", "scores"}`로."""
         scores = dict(zip(names, shares.tolist()))
-        return {"label": names[shares.argmax()], "score": float(shares.max()), "scores": scores}
+        return {"label": names[int(shares.argmax())], "score": float(shares.max()), "scores": scores}
 
     def measures(self, size: int) -> dict[str, Any]:
         """출력이 `size`개일 때의 torchmetrics 지표들 `{이름: 지표}`."""
