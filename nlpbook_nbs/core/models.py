@@ -34,7 +34,7 @@ from .settings import NlpbookError, logger, require
 # %% ../../nbs/core/models.ipynb #c4792237
 @cache
 def _knows_types(kind: type) -> bool:
-    return "token_type_ids" in inspect.signature(getattr(kind, "forward")).parameters
+    return "token_type_ids" in inspect.signature(kind.forward).parameters
 
 
 def takes_types(
@@ -248,7 +248,9 @@ def read_pretrained(
         raise NlpbookError(
             f"{name}: 가중치 파일에 허용되지 않은 내용이 들어 있어 읽지 않았습니다. 믿을 수 있는 모델인지 확인하세요."
         ) from None
-    except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
+    except Exception as error:
+        if not isinstance(error, _reading_errors()):
+            raise
         if os.path.isdir(name):
             raise NlpbookError(
                 f"{name}: 모델 폴더를 읽지 못했습니다({' '.join(str(error).split())[:120]}). config.json과 가중치, 어휘 파일이 온전한지 확인하세요."
@@ -256,6 +258,13 @@ def read_pretrained(
         raise NlpbookError(
             f"{name!r}: 모델을 찾지 못했습니다. 이름과 인터넷 연결을 확인하세요. 인터넷 없이 실습하려면 nlpbook-mini를 쓰세요."
         ) from error
+
+
+def _reading_errors() -> tuple[type[Exception], ...]:
+    """모델이나 토크나이저를 읽다가 나는, 폴더나 이름 탓인 오류들."""
+    from huggingface_hub.errors import StrictDataclassError  # httpx까지 불러와 느리므로 필요할 때만 부릅니다.
+
+    return OSError, ValueError, RuntimeError, TypeError, KeyError, StrictDataclassError, SafetensorError
 
 # %% ../../nbs/core/models.ipynb #7db3dac7
 def check_model_head(

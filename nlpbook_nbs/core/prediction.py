@@ -13,7 +13,13 @@ import numpy as np
 import torch
 
 from .features import FeatureDataset
-from .models import check_model_head, check_vocabulary, model_inputs, read_pretrained
+from nlpbook_nbs.core.models import (
+    check_model_head,
+    check_vocabulary,
+    model_inputs,
+    quiet_library,
+    read_pretrained,
+)
 from .settings import NlpbookError, require
 
 # %% ../../nbs/core/prediction.ipynb #d5b4a68a
@@ -45,12 +51,13 @@ def open_saved(
     folder = str(Path(folder).absolute())
     check_model_head(folder, auto_class.__name__.removeprefix("AutoModel"))
     dtype = torch.float32 if prediction_device(device).type == "cpu" else "auto"
-    load = partial(auto_class.from_pretrained, dtype=dtype, output_loading_info=True)
-    model, found = read_pretrained(folder, load)
-    missing = sorted(map(str, found["missing_keys"]))
+    options = {"dtype": dtype, "output_loading_info": True, "ignore_mismatched_sizes": True}
+    with quiet_library():
+        model, found = read_pretrained(folder, partial(auto_class.from_pretrained, **options))
+    wrong = sorted({*map(str, found["missing_keys"]), *(str(row[0]) for row in found["mismatched_keys"])})
     require(
-        not missing,
-        f"{folder}: 가중치 파일에 {', '.join(missing[:3])}이(가) 없어 무작위로 답하게 됩니다. 학습한 모델의 폴더를 빠짐없이 옮겼는지 확인하세요.",
+        not wrong,
+        f"{folder}: 가중치 파일에 {', '.join(wrong[:3])}이(가) 없거나 모양이 config.json과 달라 무작위로 답하게 됩니다. config.json과 가중치가 학습한 그대로인지 확인하세요.",
     )
     tokenizer = read_pretrained(folder, AutoTokenizer.from_pretrained)
     check_vocabulary(model, tokenizer)
