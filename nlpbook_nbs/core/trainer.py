@@ -26,7 +26,7 @@ from .divergence import StopOnDivergence
 from .files import explain_os_errors
 from .folders import CHECKPOINTS, check_model_task
 from .history import History
-from .models import EXPORT_PART, export_model
+from .models import EXPORT_PART, check_fit, export_model
 from .prechecks import learning_problems
 from .resume import ResumableDataLoader, ResumeCheckpoint, load_checkpoint, training_identity
 from .samplers import SharingSampler
@@ -150,6 +150,7 @@ class Trainer(pl.Trainer):
             train_dataloaders, datamodule = None, train_dataloaders
         self._check_validation(model, val_dataloaders, datamodule)
         check_model_task(self.args.downstream_model_dir, self.args.downstream_task_name)
+        check_fit(getattr(model, "model", None), train_dataloaders)
         self._check_learning(model, train_dataloaders, val_dataloaders)
         train_dataloaders = ResumableDataLoader.wrap(train_dataloaders)
         self.resume_checkpoint.identity = training_identity(self.args, self, model, train_dataloaders)
