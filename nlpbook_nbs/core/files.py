@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['explain_os_errors', 'unique_aside', 'written_aside', 'folder_aside', 'lock_for', 'read_text', 'looks_like_html',
-           'read_json', 'read_tsv']
+           'korean_text', 'guessed_format', 'read_json', 'column_places', 'split_lines', 'read_tsv']
 
 # %% ../../nbs/core/files.ipynb #207fd3e4
 import codecs
@@ -22,7 +22,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from .settings import NlpbookError, cache_dir
+from .names import existing_path, path_hint, twin_hint
+from .normalization import normalize_label
+from .settings import NlpbookError, cache_dir, logger
 
 # %% ../../nbs/core/files.ipynb #c2c61f28
 @contextmanager
@@ -159,13 +161,16 @@ def lock_for(
 def read_text(
     path: str | os.PathLike,  # 파일
 ) -> str:
-    """UTF-8 파일을 통째로 읽습니다. 파일이 없거나 UTF-8이 아니거나 HTML이면 `NlpbookError`."""
-    path = Path(path).expanduser()
+    """글 파일을 통째로 읽습니다. 파일이 없거나, 인코딩을 알 수 없거나, HTML이나 엑셀 문서이면 `NlpbookError`.
+
+    UTF-8이 아니면 BOM이 있는 UTF-16과, CP949가 틀림없는 글만 읽습니다. CP949이면 파일마다 한 번 경고합니다.
+    """
+    path = Path(existing_path(path))
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         raise NlpbookError(
-            f"{path}: 말뭉치 파일이 없습니다. 공개 말뭉치이면 nlpbook download로 받고, 내 자료이면 파일의 이름과 폴더를 확인하세요."
+            f"{path}: 말뭉치 파일이 없습니다. 공개 말뭉치이면 nlpbook download로 받고, 내 자료이면 파일의 이름과 폴더를 확인하세요.{path_hint(path)}"
         ) from None
     except OSError as error:
         raise NlpbookError(
@@ -174,14 +179,27 @@ def read_text(
     if looks_like_html(data[:512]):
         raise NlpbookError(f"{path}:1: 말뭉치가 아니라 웹 페이지(HTML)입니다. 파일을 지우고 다시 받으세요.")
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-16" if data.startswith(_UTF16) else "utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise NlpbookError(
-            f"{path}:{line}: UTF-8로 읽을 수 없는 글자가 있습니다.{_guessed_encoding(data)} 파일을 UTF-8로 저장하세요."
-        ) from None
+        text = korean_text(data)
+        if text is None:
+            line = data.count(b"\n", 0, error.start) + 1
+            raise NlpbookError(
+                f"{path}:{line}: UTF-8로 읽을 수 없는 글자가 있습니다.{guessed_format(data)} 파일을 UTF-8로 저장하세요."
+            ) from None
+    if str(path) not in _TOLD:
+        _TOLD.add(str(path))
+        logger.warning(
+            "%s: CP949(한글 윈도우의 옛 방식)로 보입니다. CP949로 읽었으니, 다음을 위해 UTF-8로 저장하세요.",
+            path,
+        )
+    return text
 
 
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_TOLD: set[str] = set()  # CP949로 읽었다고 알린 파일
+
+# %% ../../nbs/core/files.ipynb #2d428bcb
 def looks_like_html(
     head: bytes,  # 파일이나 답의 첫머리
 ) -> bool:
@@ -189,21 +207,55 @@ def looks_like_html(
     return head.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html"))
 
 
-def _guessed_encoding(data: bytes) -> str:
-    """UTF-8이 아닌 글이 무엇으로 저장되었는지 짐작한 한 문장. 모르면 빈 글."""
-    if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        return " UTF-16(엑셀의 '유니코드 텍스트')으로 저장한 파일입니다."
+def korean_text(
+    data: bytes,  # UTF-8이 아닌 파일의 내용 전체
+) -> str | None:
+    """CP949로 저장한 한국어 글이 틀림없으면 그 글. 아니면 `None`.
+
+    CP949로 모두 읽히고, 영문 밖의 글자 열에 아홉은 완성형(KS X 1001)의 한글이어야 합니다. 중국어나 깨진 UTF-8은 그렇지 않습니다.
+    """
     try:
-        data.decode("cp949")
+        text = data.decode("cp949")
     except UnicodeDecodeError:
-        return ""
-    return " CP949(한글 윈도우의 옛 방식)로 저장한 파일 같습니다."
+        return None
+    letters = [letter for letter in text if letter.isalpha() and not letter.isascii()]
+    common = sum(
+        "ㄱ" <= letter <= "ㅣ"  # ㅋㅋ, ㅠㅠ
+        or "가" <= letter <= "힣"
+        and letter.encode("cp949")[1] >= 0xA1 <= letter.encode("cp949")[0]
+        for letter in letters
+    )
+    return text if letters and common >= 0.9 * len(letters) else None
+
+
+def guessed_format(
+    data: bytes,  # UTF-8이 아닌 파일의 내용이나 그 첫머리
+) -> str:
+    """무엇으로 저장한 파일인지 짐작한 한 문장(앞에 빈칸이 붙습니다). 모르면 빈 글."""
+    for head, what in _HEADS.items():
+        if data.startswith(head):
+            return f" {what}"
+    if korean_text(data) is not None:
+        return " CP949(한글 윈도우의 옛 방식)로 저장한 파일 같습니다."
+    if data[:64].count(0) > len(data[:64]) // 4:
+        return " UTF-16으로 저장한 파일 같습니다."
+    return ""
+
+
+_HEADS = {
+    codecs.BOM_UTF16_LE: "UTF-16(엑셀의 '유니코드 텍스트')으로 저장한 파일인데 중간이 깨졌습니다.",
+    codecs.BOM_UTF16_BE: "UTF-16으로 저장한 파일인데 중간이 깨졌습니다.",
+    b"PK\x03\x04": "글 파일이 아니라 엑셀 문서(.xlsx)나 압축 파일입니다. 엑셀에서 'CSV UTF-8'로 저장하거나 압축을 푸세요.",
+    b"\xd0\xcf\x11\xe0": "글 파일이 아니라 옛 엑셀 문서(.xls)입니다. 엑셀에서 'CSV UTF-8'로 저장하세요.",
+    b"\x1f\x8b": "gzip으로 압축한 파일입니다. 압축을 푸세요.",
+    b"PAR1": "글 파일이 아니라 Parquet 파일입니다. 이름이 .parquet으로 끝나게 바꾸세요.",
+}
 
 # %% ../../nbs/core/files.ipynb #8cedca3c
 def read_json(
     path: str | os.PathLike,  # 파일
 ) -> Any:
-    """UTF-8 JSON 파일을 읽습니다. 올바른 JSON이 아니면 파일과 줄 번호를 담은 `NlpbookError`를 냅니다."""
+    """JSON 파일을 읽습니다. 올바른 JSON이 아니면 파일과 줄 번호를 담은 `NlpbookError`를 냅니다."""
     text = read_text(path)
     try:
         found = json.loads(text)
@@ -224,33 +276,53 @@ def read_json(
     )
 
 # %% ../../nbs/core/files.ipynb #3006e64b
+def column_places(
+    header: Sequence[str],  # 열 이름들
+    columns: Sequence[str],  # 읽을 열의 이름들
+    where: str,  # 오류에 적을 자리: `"train.tsv:1"`
+) -> list[int]:
+    """`columns`의 열이 몇 번째인지. 이름은 다듬어 견줍니다. 없거나 둘 이상이면 `NlpbookError`를 냅니다."""
+    names, shown = [normalize_label(name) for name in header], " | ".join(header)[:80]
+    for name in columns:
+        if name not in names:
+            comma = len(header) == 1 and "," in header[0]
+            raise NlpbookError(
+                f"{where}: {name!r} 열이 없습니다. 첫 줄은 열 이름이어야 하는데 {shown!r}입니다.{twin_hint(name, names)}"
+                + (" 쉼표로 나눈 CSV 같습니다. 탭으로 나눈 TSV로 저장하세요." if comma else "")
+            )
+        if names.count(name) > 1:
+            raise NlpbookError(f"{where}: {name!r} 열이 {names.count(name)}개 있습니다. 하나만 남기세요.")
+    return [names.index(name) for name in columns]
+
+
+def split_lines(
+    text: str,  # 파일의 내용
+) -> list[str]:
+    """`\\n`으로 나눈 줄들. 줄 끝의 `\\r`과 파일 끝의 빈 줄은 뗍니다. `\\n`이 하나도 없으면 옛 맥처럼 `\\r`로 나눕니다."""
+    lines = text.split("\n" if "\n" in text else "\r")
+    while lines and not lines[-1].strip("\r"):
+        lines.pop()
+    return [line.rstrip("\r") for line in lines]
+
+# %% ../../nbs/core/files.ipynb #7d4e3f9e
 def read_tsv(
     path: str | os.PathLike,  # 파일
     columns: Sequence[str],  # 읽을 열의 이름들
 ) -> Iterator[tuple[int, list[str]]]:
     """TSV 파일에서 `columns`에 적은 열만 읽어 `(줄 번호, 값들)`을 차례로 내놓습니다.
 
-    첫 줄은 열 이름입니다. 따옴표를 특별하게 다루지 않으며, 줄은 `\\n`으로만 나눕니다. 마지막 줄바꿈은 없어도 됩니다.
+    첫 줄은 열 이름입니다. 따옴표를 특별하게 다루지 않으며, 줄은 `\\n`으로만 나눕니다. 마지막 줄바꿈은 없어도 되고 남아도 됩니다.
     열이 없거나 칸 수가 다르면 파일과 줄 번호를 담은 `NlpbookError`를 냅니다.
     """
-    lines = read_text(path).split("\n")
-    if lines[-1] == "":
-        lines.pop()
+    lines = split_lines(read_text(path))
     if not lines:
         raise NlpbookError(
             f"{path}: 빈 파일입니다. 첫 줄에 열 이름 {', '.join(columns)}을(를) 적고 글을 채우세요."
         )
-    header = lines[0].rstrip("\r").split("\t")
-    for name in columns:
-        if name not in header:
-            comma = len(header) == 1 and "," in header[0]
-            raise NlpbookError(
-                f"{path}:1: {name!r} 열이 없습니다. 첫 줄은 열 이름이어야 하는데 {' | '.join(header)[:80]!r}입니다."
-                + (" 쉼표로 나눈 CSV 같습니다. 탭으로 나눈 TSV로 저장하세요." if comma else "")
-            )
-    places = [header.index(name) for name in columns]
+    header = lines[0].split("\t")
+    places = column_places(header, columns, f"{path}:1")
     for number, line in enumerate(lines[1:], start=2):
-        cells = line.rstrip("\r").split("\t")
+        cells = line.split("\t")
         if len(cells) != len(header):
             raise NlpbookError(
                 f"{path}:{number}: 칸이 {len(header)}개여야 하는데 {len(cells)}개입니다. 글 안의 탭이나 줄바꿈을 지우세요."
