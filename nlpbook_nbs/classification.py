@@ -6,8 +6,6 @@ __all__ = ['TASK_NAME', 'open_corpus', 'RECIPE', 'ClassificationTrainArguments',
            'ClassificationDataset', 'ClassificationTask', 'TextClassifier', 'load_classifier', 'train_classifier']
 
 # %% ../nbs/02_classification.ipynb #ea6bab0b
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -17,10 +15,12 @@ import numpy as np
 
 from .core.arguments import DeployArguments, TrainArguments
 from .core.columns import FORMAT, cached_columns
-from .core.corpora import check_corpus
+from .core.corpora import check_corpus, corpus_folder
 from .core.digests import corpus_fingerprint
 from .core.encoding import TextEncoder, check_tokenizer, warn_about_unknown
 from .core.features import FeatureDataset, feature_folder, on_tpu
+from .core.inputs import check_texts, given_rows
+from .core.labels import distinct_labels, model_labels
 from .core.models import check_model_head, load_model, load_tokenizer, read_pretrained
 from .core.prediction import predict_batches, prediction_device
 from .core.recipes import Recipe
@@ -28,7 +28,6 @@ from .core.settings import NlpbookError, logger, set_seed
 from nlpbook_nbs.core.tables import (
     TableCorpus,
     check_examples,
-    check_texts,
     label_counts,
     label_numbers,
     read_labeled_texts,
@@ -100,9 +99,9 @@ class NsmcCorpus:
 
 # %% ../nbs/02_classification.ipynb #b8517e5e
 class TsvCorpus(TableCorpus):
-    """사용자가 만든 TSV 말뭉치: `<폴더>/train.tsv`, `val.tsv`, `test.tsv`. 열은 `document`와 `label`입니다.
+    """사용자가 만든 말뭉치: `<폴더>/train.tsv`, `val.tsv`, `test.tsv`(`.csv`, `.jsonl`, `.parquet`도 됩니다). 열은 `document`와 `label`입니다.
 
-    레이블은 `train.tsv`에 나오는 것을 가나다순으로 쓰고, 앞뒤의 빈칸은 뗍니다. `val.tsv`와 `test.tsv` 가운데 하나만 있으면 두 곳에 같은 파일을 쓰고 경고합니다.
+    레이블은 학습 파일에 나오는 것을 다듬어 가나다순으로 씁니다. `val`과 `test` 가운데 하나만 있으면 두 곳에 같은 파일을 쓰고 경고합니다.
     """
 
     columns = ("document", "label")
@@ -131,7 +130,7 @@ def text_columns(
     """
     labels, where = check_corpus(corpus, mode), f"{type(corpus).__name__} {mode}"
     check_tokenizer(tokenizer)
-    root = os.path.join(args.downstream_corpus_root_dir, args.downstream_corpus_name or "")
+    root = corpus_folder(args)
 
     @cache
     def examples():
@@ -161,7 +160,9 @@ class ClassificationDataset(FeatureDataset):
         fixed = args.pad_to_max_length or on_tpu()
         super().__init__(columns, ClassificationFeatures, tokenizer, args.max_seq_length, fixed)
         self.corpus, self.mode = corpus, mode
-        self.label_names = list(getattr(corpus, "label_names", None) or corpus.get_labels())
+        names = getattr(corpus, "label_names", None)
+        where = f"{type(corpus).__name__}.label_names"
+        self.label_names = distinct_labels(corpus.get_labels() if names is None else names, where)
         if len(self.label_names) < 2:
             raise NlpbookError(
                 f"{type(corpus).__name__}: 레이블이 {self.label_names}뿐이라 분류할 것이 없습니다. 레이블이 둘 이상이어야 합니다."
@@ -189,7 +190,7 @@ class TextClassifier:
     """글을 분류하는, 함수처럼 부를 수 있는 객체. 여러 스레드에서 함께 써도 됩니다.
 
     문장 하나를 주면 `{"text", "label", "score", "scores"}` 사전(dict)을, 목록을 주면 사전의 목록을 돌려줍니다.
-    문장 쌍 `(앞, 뒤)`를 주면 `text` 대신 `text_a`와 `text_b`가 담깁니다.
+    문장 쌍 `(앞, 뒤)`나 `{"text": 앞, "text_pair": 뒤}`를 주면 `text` 대신 `text_a`와 `text_b`가 담깁니다. 받는 꼴은 `given_rows`에 있습니다.
     `score`는 고른 레이블의 확률, `scores`는 레이블마다의 확률입니다. 빈 문장이면 `NlpbookError`를 냅니다.
     """
 
@@ -206,15 +207,14 @@ class TextClassifier:
         self.model = model.eval().to(self.device)
         self.encode = TextEncoder(tokenizer, max_seq_length)
         self.tokenizer, self.max_seq_length, self.batch_size = tokenizer, max_seq_length, batch_size
-        self.names = [model.config.id2label[number] for number in range(model.config.num_labels)]
+        self.names = model_labels(model.config)
 
-    def __call__(self, texts: str | tuple[str, str] | Sequence[Any]) -> Any:
-        if isinstance(texts, (str, tuple)):
-            return self([texts])[0]
-        rows = list(texts)
-        return [_result(row, self.names, shares) for row, shares in zip(rows, self.probabilities(rows))]
+    def __call__(self, texts: Any) -> Any:
+        rows, single = given_rows(texts)
+        found = [_result(row, self.names, shares) for row, shares in zip(rows, self.probabilities(rows))]
+        return found[0] if single else found
 
-    def probabilities(self, texts: Sequence[str | tuple[str, str]]) -> np.ndarray:
+    def probabilities(self, texts: Any) -> np.ndarray:
         """글이나 문장 쌍 `n`개의 레이블별 확률 `(n, num_labels)` float32. 줄의 합은 1입니다."""
         rows = check_texts(texts)
         found = np.zeros((len(rows), len(self.names)), dtype=np.float32)

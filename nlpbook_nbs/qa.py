@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
 from .core.arguments import DeployArguments, TrainArguments, fill_in, option
 from .core.columns import cached_columns
-from .core.corpora import check_corpus, download_downstream_dataset
+from .core.corpora import check_corpus, corpus_folder, download_downstream_dataset
 from .core.digests import corpus_fingerprint
 from .core.encoding import check_tokenizer
 from .core.features import feature_folder, on_tpu
+from .core.inputs import QA_KEYS, check_pairs, given_rows, named_rows
 from nlpbook_nbs.core.models import (
     check_model_head,
     load_model,
@@ -28,7 +29,7 @@ from nlpbook_nbs.core.models import (
 from .core.prediction import predict_batches
 from .core.recipes import Recipe
 from .core.settings import require, set_seed
-from .core.spans import AnswerBook, answer_of, check_pairs, highlight_answer
+from .core.spans import AnswerBook, answer_of, highlight_answer
 from .core.squad import QAExample, question_columns, read_korquad, write_predictions
 from .core.tasks import Task
 from .core.training import run_training
@@ -135,7 +136,7 @@ class QADataset(WindowDataset):
     ) -> None:
         check_corpus(corpus, mode)
         encoder = WindowEncoder(tokenizer, args)
-        root = os.path.join(args.downstream_corpus_root_dir or "", args.downstream_corpus_name or "")
+        root = corpus_folder(args)
         self.examples: list[QAExample] = list(corpus.get_examples(root, mode))
         require(
             self.examples,
@@ -233,7 +234,7 @@ class QATask(Task):
 class QuestionAnswerer:
     """지문에서 답을 찾는, 함수처럼 부를 수 있는 객체. 지문이 아무리 길어도 끝까지 읽습니다.
 
-    `answerer(질문, 지문)`은 `{"question", "answer", "start", "end", "score", "candidates", "found"}` 사전을 돌려줍니다.
+    `answerer(질문, 지문)`이나 `answerer({"question": 질문, "context": 지문})`은 `{"question", "answer", "start", "end", "score", "candidates", "found"}` 사전을 돌려줍니다.
     `start`와 `end`는 지문의 글자 번호(`지문[start:end] == answer`), `score`는 남은 후보들(`n_best_size`개까지)의 점수를 소프트맥스로 나눈 값, `candidates`는 그다음 후보들입니다.
     지문이 비었으면 지어내지 않고 `found=False`와 빈 답을 돌려줍니다. 질문이 비었으면 `NlpbookError`를 냅니다.
     """
@@ -249,12 +250,15 @@ class QuestionAnswerer:
         self.model, self.tokenizer, self.args, self.device = model, tokenizer, args, device
         self.encoder = WindowEncoder(tokenizer, args)
 
-    def __call__(self, question: str, context: str) -> dict[str, Any]:
-        return self.answer([(question, context)])[0]
+    def __call__(self, question: Any = None, context: Any = None) -> Any:
+        given = {"question": question, "context": context}
+        rows, single = given_rows(question, QA_KEYS, 2) if context is None else named_rows(given, QA_KEYS, 2)
+        found = self.answer(rows)
+        return found[0] if single else found
 
-    def answer(self, pairs: "list[tuple[str, str]]") -> "list[dict[str, Any]]":
+    def answer(self, pairs: Any) -> list[dict[str, Any]]:
         """`(질문, 지문)` 목록의 답들. 같은 지문은 한 번만 토큰으로 바꿉니다."""
-        check_pairs(pairs)
+        pairs = check_pairs(pairs)
         book = AnswerBook(self.args.n_best_size)
         asked = [place for place, (_, context) in enumerate(pairs) if context.strip()]
         if asked:
@@ -312,4 +316,5 @@ RECIPE = Recipe(
     load=lambda args: load_answerer(args).answer,
     examples=(("천문대를 지은 해는 언제인가?", "솔내군은 2011년에 별을 보는 천문대를 지었다."),),
     fields=("질문", "지문"),
+    keys=QA_KEYS,
 )

@@ -5,6 +5,7 @@ __all__ = ['is_missing', 'plain_value', 'whole_number', 'label_text', 'gather_la
            'model_labels']
 
 # %% ../../nbs/core/labels.ipynb #8110a206
+import math
 import numbers
 import re
 from collections.abc import Iterable
@@ -21,7 +22,8 @@ def is_missing(
     """빈칸을 뜻하는 값(`None`, `nan`, 판다스의 `NA`와 `NaT`)이면 `True`. 빈 글은 아닙니다."""
     if value is None or type(value).__name__ in {"NAType", "NaTType"}:
         return True
-    return isinstance(value, numbers.Real) and value != value
+    value = plain_value(value)
+    return isinstance(value, float) and math.isnan(value)
 
 
 def plain_value(

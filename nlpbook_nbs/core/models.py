@@ -24,6 +24,8 @@ from nlpbook_nbs.core.folders import (
     read_model_config,
     resolve_model_name,
 )
+from .names import path_hint
+from .normalization import normalize_label
 from .settings import NlpbookError, logger, require
 
 # %% ../../nbs/core/models.ipynb #c4792237
@@ -146,7 +148,7 @@ def read_pretrained(
     """`load(이름)`으로 모델이나 토크나이저를 읽습니다. 없거나 읽을 수 없으면 까닭을 담은 `NlpbookError`."""
     name = resolve_model_name(name)
     if name.startswith((".", "/", "~")) and not Path(name).is_dir():
-        raise NlpbookError(f"{name}: 모델 폴더가 없습니다. 경로를 확인하세요.")
+        raise NlpbookError(f"{name}: 모델 폴더가 없습니다. 경로를 확인하세요.{path_hint(name)}")
     try:
         with no_library_bars() if os.path.isdir(name) else nullcontext():
             return load(name)
@@ -241,7 +243,10 @@ def _needs_new_head(model: Any, saved: Any, wanted: Any) -> bool:
     kinds, kind = saved.architectures or [], type(model).__name__
     if not kind.endswith(_HEADS) or not any(each.endswith(_HEADS) for each in kinds):
         return False
-    return kind not in kinds or saved.id2label != wanted.id2label
+    before, after = (
+        [normalize_label(str(name)) for name in each.id2label.values()] for each in (saved, wanted)
+    )
+    return kind not in kinds or before != after
 
 
 def _check_shapes(model: Any, mismatched: Any, new_head: bool) -> None:

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from .files import column_places, read_text, split_lines
+from .files import column_places, read_text, split_lines, warn_once
 from .names import existing_path, path_hint
 from .normalization import normalize_label
-from .settings import NlpbookError, logger
+from .settings import NlpbookError
 
 # %% ../../nbs/core/sheets.ipynb #265fdc2f
 Record = tuple[int, list[tuple[str, bool]]]  # (시작한 줄, [(칸의 글, 따옴표로 감쌌는지)])
@@ -117,7 +117,7 @@ def _holds(text: str, mark: str, columns: Sequence[str]) -> bool:
 def _records(path: Path, text: str, mark: str, first: int) -> Iterator[Record]:
     if mark != "\t" or quoted_by_a_program(text):
         if mark == "\t":
-            logger.info("%s: 엑셀이 덧붙인 큰따옴표를 떼고 읽습니다.", path)
+            warn_once(path, "엑셀이나 csv 모듈이 덧붙인 큰따옴표를 떼고 읽었습니다.")
         yield from split_quoted(text, mark, first)
         return
     for number, line in enumerate(split_lines(text), start=first):

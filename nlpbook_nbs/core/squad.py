@@ -14,6 +14,7 @@ import numpy as np
 
 from .encoding import warn_about_unknown
 from .files import read_json, written_aside
+from .labels import whole_number
 from .settings import NlpbookError, logger
 from .windows import WindowEncoder, answer_positions, tokenizer_threads
 
@@ -77,7 +78,7 @@ def read_korquad(
     examples, misplaced = [], []
     for qas_id, text, context, answers in _questions(path):
         golds = tuple(_text_of(answer, "text", path, f"문항 {qas_id}") for answer in answers)
-        starts = [answer.get("answer_start") for answer in answers]
+        starts = [whole_number(answer.get("answer_start")) for answer in answers]
         placed = [(gold, start) for gold, start in zip(golds, starts) if _stands_at(context, gold, start)]
         if placed:
             examples.append(QAExample(text, context, *placed[0], qas_id, golds))
@@ -105,7 +106,7 @@ def question_columns(
     with tokenizer_threads(encoder.args.threads):
         columns = encoder([(row.question_text, row.context_text) for row in examples])
     warn_about_unknown(encoder.tokenizer, columns["context_ids"])
-    starts = np.array([row.start_position_character for row in examples])
+    starts = np.array([whole_number(row.start_position_character) for row in examples])
     stops = starts + [len(row.answer_text) for row in examples]
     return columns | answer_positions(columns, np.stack([starts, stops], axis=1), encoder.template)
 
