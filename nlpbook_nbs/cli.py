@@ -73,12 +73,15 @@ def read_options(cls: type, argv: Sequence[str], prog: str) -> dict[str, Any]:
     """명령줄 `argv`(또는 JSON 파일 하나)에서 사용자가 적은 설정만 사전으로 돌려줍니다."""
     from nlpbook_nbs.core.arguments import read_json_arguments
 
-    argv = list(argv)
-    if argv[:1] == ["--"] or argv[1:2] == ["--"]:
-        argv.remove("--")
-    if len(argv) == 1 and argv[0].lower().endswith(".json"):
-        return read_json_arguments(cls, argv[0])
-    return vars(options_parser(cls, prog).parse_args(argv))
+    cut = list(argv).index("--") if "--" in argv else len(argv)
+    given, after = list(argv[:cut]), list(argv[cut + 1 :])  # -- 다음은 옵션이 아닙니다.
+    if len(given + after) == 1 and (given + after)[0].lower().endswith(".json"):
+        return read_json_arguments(cls, (given + after)[0])
+    if after:
+        raise NlpbookError(
+            f"-- 다음에 적은 {' '.join(after)}은(는) 옵션이 아닙니다. {prog} --help로 확인하세요."
+        )
+    return vars(options_parser(cls, prog).parse_args(given))
 
 # %% ../nbs/cli.ipynb #0f9e2a67
 def parse_train_arguments(
@@ -368,7 +371,7 @@ def main(
             options.name, rest = None, []
         if options.command == "predict":
             rest = words[1:]
-        elif rest and options.command != "learn":
+        elif rest and rest != ["--"] and options.command != "learn":
             raise NlpbookError(
                 f"모르는 옵션 {' '.join(rest)}이(가) 있습니다. nlpbook {options.command} --help로 확인하세요."
             )

@@ -258,16 +258,16 @@ class QuestionAnswerer:
 
     def answer(self, pairs: Any) -> list[dict[str, Any]]:
         """`(질문, 지문)` 목록의 답들. 같은 지문은 한 번만 토큰으로 바꿉니다."""
-        pairs = check_pairs(pairs)
+        checked = check_pairs(pairs)
         book = AnswerBook(self.args.n_best_size)
-        asked = [place for place, (_, context) in enumerate(pairs) if context.strip()]
+        asked = [place for place, (_, context) in enumerate(checked) if context.strip()]
         if asked:
-            columns = self.encoder([pairs[place] for place in asked])
+            columns = self.encoder([checked[place] for place in asked])
             data = WindowDataset(columns, self.tokenizer, self.args, on_tpu())
             for indices, _, outputs in predict_batches(self.model, data, self.args.batch_size, self.device):
                 book.read(data, indices, outputs, self.args.max_answer_length)
         rows = {place: row for row, place in enumerate(asked)}
-        return [answer_of(*pair, book.best(rows.get(place, -1))) for place, pair in enumerate(pairs)]
+        return [answer_of(*pair, book.best(rows.get(place, -1))) for place, pair in enumerate(checked)]
 
 # %% ../nbs/05_qa.ipynb #52f8e032
 def load_answerer(args: QADeployArguments) -> QuestionAnswerer:

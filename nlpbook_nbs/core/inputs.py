@@ -9,7 +9,6 @@ import codecs
 import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from typing import Any
 
 from .files import guessed_format
@@ -46,9 +45,12 @@ def _listed(given: Any, keys: Sequence[str], least: int) -> list[Any]:
     if hasattr(given, "column_names") or hasattr(given, "columns"):  # 판다스, polars, datasets, pyarrow의 표
         call = ", ".join((f"{key}=" if least > 1 else "") + 'table["열 이름"]' for key in keys[:least])
         raise NlpbookError(f"표({what})를 통째로 받았습니다. predict({call})처럼 글이 든 열을 넣으세요.")
-    if not isinstance(given, (bytes, bytearray, memoryview, AbstractSet)) and getattr(given, "ndim", 1) == 1:
+    if (
+        not isinstance(given, (bytes, bytearray, memoryview, set, frozenset))
+        and getattr(given, "ndim", 1) == 1
+    ):
         try:
-            return list(given)
+            return given.to_pylist() if hasattr(given, "to_pylist") else list(given)
         except TypeError:
             pass
     raise NlpbookError(f"글이 와야 할 자리에 {what}을(를) 받았습니다. {_right_call(keys, least)}")
@@ -67,15 +69,19 @@ def _one_row(row: Any, keys: Sequence[str], least: int, where: str) -> Any:
     """입력 하나를 글이나 글의 튜플로."""
     if isinstance(row, Mapping):
         unknown = [str(key) for key in row if key not in keys]
-        parts = tuple(row[key] for key in keys if not is_missing(row.get(key)))
-        if unknown or any(is_missing(row.get(key)) for key in keys[: max(1, least)]):
-            raise NlpbookError(
-                f"{where}입력의 사전에 {', '.join(map(repr, map(str, row))) or '아무것도'}이(가) 들어 있습니다. {_right_call(keys, least)}"
+        missing = [key for key in keys[: max(1, least)] if is_missing(row.get(key))]
+        if unknown or missing:
+            what = f"모르는 이름 {', '.join(map(repr, unknown))}" if unknown else "빈 글"
+            problem = (
+                f"{what}이(가) 있습니다" if unknown or missing[0] in row else f"{missing[0]!r}이(가) 없습니다"
             )
+            raise NlpbookError(f"{where}입력의 사전에 {problem}. {_right_call(keys, least)}")
+        parts = tuple(row[key] for key in keys if not is_missing(row.get(key)))
     else:
         parts = row if isinstance(row, tuple) else (row,)
     if not least <= len(parts) <= len(keys):
         raise NlpbookError(f"{where}입력에 글이 {len(parts)}개입니다. {_right_call(keys, least)}")
+    parts = tuple(map(plain_value, parts))
     for part in parts:
         if not isinstance(part, str):
             raise NlpbookError(

@@ -9,6 +9,7 @@ import math
 import numbers
 import re
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
 from .names import twin_hint
@@ -29,7 +30,9 @@ def is_missing(
 def plain_value(
     value: Any,  # NumPy의 수, 칸 하나짜리 배열, 파이썬의 값
 ) -> Any:
-    """NumPy와 PyTorch의 값 하나를 파이썬의 값으로. 다른 것은 그대로입니다."""
+    """NumPy와 PyTorch, pyarrow의 값 하나를 파이썬의 값으로. 다른 것은 그대로입니다."""
+    if hasattr(value, "as_py"):
+        return value.as_py()
     single = getattr(value, "ndim", None) == 0 and callable(getattr(value, "item", None))
     return value.item() if single else value
 
@@ -42,9 +45,9 @@ def whole_number(
     if isinstance(value, str):
         found = _WHOLE.fullmatch(value.strip())
         return int(found[1]) if found else None
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or is_missing(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
         return None
-    return int(value) if abs(value) < 1e300 and int(value) == value else None
+    return int(value) if math.isfinite(value) and int(value) == value else None
 
 
 _WHOLE = re.compile(r"([+-]?(?:0|[1-9][0-9]{0,299}))(?:\.0*)?")

@@ -22,8 +22,8 @@ def twin_hint(
     wanted = normalize_label(name)
     for each in known:
         other = normalize_label(each)
-        if _folded(wanted) == _folded(other) or _look_alike(wanted, other):
-            return f" {other!r}과(와) 비슷하지만 {explain_difference(wanted, other) or explain_difference(name, each)}"
+        if wanted != other and (_folded(wanted) == _folded(other) or _look_alike(wanted, other)):
+            return f" {other!r}과(와) 비슷하지만 {explain_difference(wanted, other)}"
     return ""
 
 
