@@ -123,21 +123,29 @@ def split_examples(
         val_share > 0 and test_share > 0 and val_share + test_share < 1,
         f"val_share={val_share}, test_share={test_share}: 둘 다 0보다 크고 더해서 1보다 작아야 합니다.",
     )
+    order = np.random.default_rng(seed).permutation(len(examples)).tolist()
     groups: dict[str, list[int]] = {}
-    for place in np.random.default_rng(seed).permutation(len(examples)):
-        groups.setdefault(str(examples[place].label), []).append(int(place))
-    places: dict[str, list[int]] = {"train": [], "val": [], "test": []}
-    for group in groups.values():
-        least = 1 if len(group) >= 3 else 0
-        val, test = (max(least, round(share * len(group))) for share in (val_share, test_share))
-        places["val"] += group[:val]
-        places["test"] += group[val : val + test]
-        places["train"] += group[val + test :]
+    for place in order:
+        groups.setdefault(str(examples[place].label), []).append(place)
+    places = _shared_out(list(groups.values()), val_share, test_share)
+    if not all(places.values()):  # 줄마다 레이블이 다르면(점수, 여러 레이블) 레이블을 보지 않고 나눕니다.
+        places = _shared_out([order], val_share, test_share)
     require(
         all(places.values()),
         f'줄이 {len(examples)}개뿐이라 학습, 검증, 시험으로 나눌 수 없습니다. 줄을 늘리거나 {{"train": …, "val": …}}처럼 나누어 넣으세요.',
     )
     return {mode: [examples[place] for place in sorted(found)] for mode, found in places.items()}
+
+
+def _shared_out(groups: list[list[int]], val_share: float, test_share: float) -> dict[str, list[int]]:
+    places: dict[str, list[int]] = {"train": [], "val": [], "test": []}
+    for group in groups:
+        least = 1 if len(group) >= 3 else 0
+        val, test = (max(least, round(share * len(group))) for share in (val_share, test_share))
+        places["val"] += group[:val]
+        places["test"] += group[val : val + test]
+        places["train"] += group[val + test :]
+    return places
 
 # %% ../../nbs/core/frames.ipynb #c9ae8653
 class FrameCorpus(LabeledCorpus):

@@ -154,8 +154,8 @@ class TableCorpus(LabeledCorpus):
         """학습 파일에 나오는 레이블의 목록 (가나다순). 레이블이 둘보다 적으면 `NlpbookError`를 냅니다."""
         if self._labels is None:
             (path,) = self.get_files("", "train")
-            rows = read_sheet(path, self.columns[-1:])
-            self._labels = gather_labels((f"{path}:{number}", label) for number, (label,) in rows)
+            rows = read_sheet(path, self.columns)
+            self._labels = gather_labels((f"{path}:{number}", label) for number, (*_, label) in rows)
             if len(self._labels) < 2:
                 raise NlpbookError(
                     f"{path}: 레이블이 {len(self._labels)}가지뿐이라 분류할 것이 없습니다. 서로 다른 레이블이 둘 이상 있어야 합니다."
