@@ -104,7 +104,7 @@ def read_nli_json(
     rows = read_json(path)
     if not isinstance(rows, list):
         raise NlpbookError(f"{path}: 문장 쌍의 목록이 아닙니다. KLUE-NLI의 JSON 형식인지 확인하세요.")
-    examples, seen, watch = [], set(), TextWatch()
+    examples, seen, watch = [], set(), TextWatch(f"{path}: ")
     for number, row in enumerate(rows, start=1):
         row = row if isinstance(row, dict) else {}
         guid = row.get("guid", f"{number}번째 쌍")
@@ -118,7 +118,7 @@ def read_nli_json(
             raise NlpbookError(f"{path}: {guid}이(가) 두 번 나옵니다. guid는 쌍마다 달라야 합니다.")
         seen.add(guid)
         examples.append(ClassificationExample(row["premise"], row["hypothesis"], label))
-        watch.see(f"{path}: {guid}", (row["premise"], row["hypothesis"]))
+        watch.see(guid, (row["premise"], row["hypothesis"]))
     watch.tell()
     return examples
 

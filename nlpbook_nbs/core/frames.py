@@ -83,11 +83,11 @@ def read_table(
         len({len(column) for column in columns}) == 1,
         f"{where}: 열의 길이가 서로 다릅니다({', '.join(str(len(column)) for column in columns)}).",
     )
-    examples, watch = [], TextWatch()
+    examples, watch = [], TextWatch(f"{where} ")
     for number, (*cells, given) in enumerate(zip(*columns), start=1):
         place = f"{where} {number}번째 줄"
         texts = [text_of_cell(cell, place) for cell in cells]
-        watch.see(place, texts)
+        watch.see(f"{number}번째 줄", texts)
         given = plain_value(given)
         missing = is_missing(given) or given == "" or bool(names) and given == -1
         require(not missing, f"{place}: 레이블이 비었습니다({given!r}). 레이블을 채우거나 그 줄을 빼세요.")

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
+
 from .names import twin_hint
 from .normalization import check_unicode, explain_difference, normalize_label
 from .settings import NlpbookError
@@ -152,6 +154,21 @@ class LabelFinder:
                     self._seen[label] = found
                 return found
         raise NlpbookError(f"{where}: {self._explain(text)}")
+
+    def numbers(
+        self,
+        labels: Iterable[Any],  # 예시마다의 레이블
+        size: int,  # 예시의 수
+        where: str,  # 오류에 적을 자리: `"NsmcCorpus train"`
+    ) -> np.ndarray:
+        """레이블마다의 차례 `(size,)` int64. 없는 레이블이 있으면 몇 번째 예시인지 담은 `NlpbookError`를 냅니다."""
+        found = (
+            self._seen[label]
+            if type(label) is str and label in self._seen
+            else self.number(label, f"{where} {place}번째 예시")
+            for place, label in enumerate(labels, start=1)
+        )
+        return np.fromiter(found, np.int64, size)
 
     def _explain(self, text: str) -> str:
         texts = sorted(label_text(label, "") for label in self.known)

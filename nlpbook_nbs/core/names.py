@@ -69,18 +69,23 @@ def _for_this_system(path: str) -> str:
     return path
 
 
+def _readable(name: str) -> str:
+    """운영체제가 준 파일 이름을 다듬은 글. 바이트로 남은 부분(`LC_ALL=C`)은 UTF-8로 읽습니다."""
+    return normalize_label(os.fsencode(name).decode("utf-8", "surrogateescape"))
+
+
 def _twin_of(folder: Path, name: str) -> str | None:
     """`folder`에서 다듬은 이름이 `name`과 같은 것의 이름."""
-    wanted = normalize_label(name)
+    wanted = _readable(name)
     try:
-        found = sorted(each for each in os.listdir(folder) if normalize_label(each) == wanted)
+        found = sorted(each for each in os.listdir(folder) if wanted and _readable(each) == wanted)
     except OSError:
         return None
-    if len(found) > 1 and wanted:
+    if len(found) > 1:
         raise NlpbookError(
             f"{folder}: {wanted!r}(으)로 보이는 이름이 {len(found)}개 있습니다. {explain_difference(*found[:2])} 하나만 남기세요."
         )
-    return found[0] if found and wanted else None
+    return found[0] if found else None
 
 # %% ../../nbs/core/names.ipynb #70f28099
 def path_hint(

@@ -34,26 +34,30 @@ def check_label(
 class TextWatch:
     """글을 읽는 동안 빈 글과 따옴표로 감싼 글을 세었다가, 다 읽은 다음 한 번 알립니다."""
 
-    def __init__(self):
-        self.empty: list[str] = []
-        self.quoted: list[str] = []
+    def __init__(
+        self,
+        where: str,  # 알릴 때 자리 앞에 적을 것: `"train.tsv:"`
+    ):
+        self.where = where
+        self.empty: list[Any] = []
+        self.quoted: list[Any] = []
 
     def see(
         self,
-        where: str,  # 자리: `"train.tsv:3"`
+        place: Any,  # 자리: 줄 번호나 이름
         texts: Sequence[str],  # 한 줄의 글들
     ) -> None:
         """한 줄을 봅니다."""
         if not all(map(str.strip, texts)):
-            self.empty.append(where)
+            self.empty.append(place)
         if any(map(_is_quoted, texts)):
-            self.quoted.append(where)
+            self.quoted.append(place)
 
     def tell(self) -> None:
         """본 것을 알립니다."""
         for places, message in ((self.empty, _EMPTY), (self.quoted, _QUOTED)):
             if places:
-                logger.warning("%s: " + message, places[0], len(places))
+                logger.warning("%s%s: " + message, self.where, places[0], len(places))
 
 
 _EMPTY = "글이 비어 있는 줄이 %d개 있습니다. 빈 글로 두고 계속합니다."
@@ -79,13 +83,17 @@ def read_labeled_texts(
     `labels`에 없는 레이블이 있으면 파일과 줄 번호를 담은 `NlpbookError`를 냅니다. 빈 글은 그대로 두고 몇 줄인지 경고합니다.
     """
     finder = None if labels is None else LabelFinder(labels)
-    examples, watch = [], TextWatch()
+    examples, watch = [], TextWatch(f"{path}:")
+    seen: dict[str, str] = {}  # 적힌 레이블 → 다듬은 레이블
     for number, (*cells, label) in read(path, columns):
-        where = f"{path}:{number}"
-        texts = [cell if type(cell) is str else text_of_cell(cell, where) for cell in cells]
-        known = label_text(label, where) if finder is None else finder.known[finder.number(label, where)]
+        if type(label) is not str or label not in seen:
+            where = f"{path}:{number}"
+            known = label_text(label, where) if finder is None else finder.known[finder.number(label, where)]
+            seen[str(label)] = known
+        known = seen[str(label)]
+        texts = [cell if type(cell) is str else text_of_cell(cell, f"{path}:{number}") for cell in cells]
         examples.append(example(*texts, known))
-        watch.see(where, texts)
+        watch.see(number, texts)
     watch.tell()
     return examples
 
@@ -228,12 +236,7 @@ def label_numbers(
 ) -> np.ndarray:
     """예시마다의 레이블 번호 `(n,)` int64. `1.0`과 `"1"`처럼 적은 꼴만 다른 레이블은 같은 것으로 봅니다. 모르는 레이블이 있으면 `NlpbookError`를 냅니다."""
     finder = LabelFinder(labels)
-    rows = enumerate(examples, start=1)
-    return np.fromiter(
-        (finder.number(row.label, f"{where} {place}번째 예시") for place, row in rows),
-        np.int64,
-        len(examples),
-    )
+    return finder.numbers((row.label for row in examples), len(examples), where)
 
 
 def label_counts(
