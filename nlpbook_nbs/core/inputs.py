@@ -74,7 +74,7 @@ def _one_row(row: Any, keys: Sequence[str], least: int, where: str) -> Any:
         unknown = [str(key) for key in row if key not in keys]
         missing = [key for key in keys[: max(1, least)] if is_missing(row.get(key))]
         if unknown or missing:
-            what = f"모르는 이름 {', '.join(map(repr, unknown))}" if unknown else "빈 글"
+            what = f"모르는 이름 {', '.join(map(repr, unknown[:5]))}" if unknown else "빈 글"
             problem = (
                 f"{what}이(가) 있습니다" if unknown or missing[0] in row else f"{missing[0]!r}이(가) 없습니다"
             )
@@ -90,7 +90,8 @@ def _one_row(row: Any, keys: Sequence[str], least: int, where: str) -> Any:
             raise NlpbookError(
                 f"{where}입력에 글이 아닌 {type(part).__name__}({str(part)[:30]!r})이(가) 있습니다. {_right_call(keys, least)}"
             )
-    return str(parts[0]) if len(parts) == 1 else tuple(map(str, parts))
+    texts = tuple(map(str.__str__, parts))  # Enum처럼 글을 물려받은 것도 그 글로
+    return texts[0] if len(texts) == 1 else texts
 
 # %% ../../nbs/core/inputs.ipynb #c95a1b98
 def named_rows(

@@ -47,9 +47,10 @@ def whole_number(
     if isinstance(value, str):
         found = _WHOLE.fullmatch(value.strip())
         return int(found[1]) if found else None
-    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
-        return None
-    return int(value) if math.isfinite(value) and int(value) == value else None
+    if isinstance(value, int):
+        return None if isinstance(value, bool) else int(value)
+    whole = isinstance(value, (float, Decimal)) and math.isfinite(value) and int(value) == value
+    return int(value) if whole else None
 
 
 _WHOLE = re.compile(r"([+-]?(?:0|[1-9][0-9]{0,299}))(?:\.0*)?")

@@ -5,6 +5,7 @@ __all__ = ['TASKS', 'GROUPS', 'Recipe', 'Command', 'load_recipe', 'with_defaults
 
 # %% ../../nbs/core/recipes.ipynb #dca67db3
 import importlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -157,9 +158,9 @@ def load(
 
     모델 폴더가 아니거나, 사전학습만 한 모델이거나, 모르는 과제나 설정이면 `NlpbookError`를 냅니다.
     """
-    path = Path(resolve_model_name(str(folder))).expanduser()
+    path = Path(resolve_model_name(str(folder)))
     require(
-        path.is_dir(),
+        os.path.isdir(path),
         f"{folder}: 모델 폴더가 없습니다. 먼저 학습하거나 폴더 이름을 확인하세요.{path_hint(path)}",
     )
     recipe = find_recipe(path) if task is None else load_recipe(task)

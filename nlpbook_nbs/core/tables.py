@@ -109,7 +109,7 @@ def text_of_cell(
         raise NlpbookError(
             f"{where}: 글이 들어갈 자리에 {type(cell).__name__}({str(cell)[:40]!r})이(가) 있습니다. 글을 넣으세요."
         )
-    return str(cell)
+    return str.__str__(cell)
 
 # %% ../../nbs/core/tables.ipynb #41716778
 class LabeledCorpus:
