@@ -16,6 +16,7 @@ _EXPORTS = {
     "core.corpora": ("CORPORA", "download_downstream_dataset", "sample_root"),
     "core.exercises": ("exercise", "progress"),
     "core.features": ("data_collator",),
+    "core.frames": ("corpus_from",),
     "core.recipes": ("load",),
     "core.samplers": ("LengthGroupedSampler",),
     "core.training": ("get_trainer",),

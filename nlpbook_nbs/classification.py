@@ -6,8 +6,6 @@ __all__ = ['TASK_NAME', 'open_corpus', 'RECIPE', 'ClassificationTrainArguments',
            'ClassificationDataset', 'ClassificationTask', 'TextClassifier', 'load_classifier', 'train_classifier']
 
 # %% ../nbs/02_classification.ipynb #ea6bab0b
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -18,19 +16,25 @@ from torch import nn
 
 from .core.arguments import DeployArguments, Derived, TrainArguments, fill_in, option
 from .core.columns import FORMAT, cached_columns
-from .core.corpora import check_corpus
+from .core.corpora import check_corpus, corpus_folder
 from .core.digests import corpus_fingerprint
 from .core.encoding import TextEncoder, check_tokenizer, remember_side
 from .core.features import FeatureDataset, feature_folder, on_tpu
 from .core.heads import HEADS, Head, claim_head, corpus_head, head_of, head_of_model, quiet_metrics
 from .core.heads import open_corpus as open_table_corpus
+from .core.inputs import check_texts, given_rows
+from .core.labels import distinct_labels, model_labels
 from .core.models import load_model, load_tokenizer
 from .core.options import derived
 from .core.prediction import open_saved, predict_batches, prediction_device
 from .core.rates import learning_advice
 from .core.recipes import Recipe
 from .core.settings import logger, require, set_seed
-from .core.tables import TableCorpus, check_examples, check_texts, read_labeled_texts
+from nlpbook_nbs.core.tables import (
+    TableCorpus,
+    check_examples,
+    read_labeled_texts,
+)
 from .core.tasks import Task, drain
 from .core.training import run_training
 from .core.unread import NOTES, encode_inputs, reading_notes, tell_notes
@@ -123,9 +127,9 @@ class NsmcCorpus:
 
 # %% ../nbs/02_classification.ipynb #b8517e5e
 class TsvCorpus(TableCorpus):
-    """사용자가 만든 TSV 말뭉치: `<폴더>/train.tsv`, `val.tsv`, `test.tsv`. 열은 `document`와 `label`입니다.
+    """사용자가 만든 말뭉치: `<폴더>/train.tsv`, `val.tsv`, `test.tsv`(`.csv`, `.jsonl`, `.parquet`도 됩니다). 열은 `document`와 `label`입니다.
 
-    레이블은 `train.tsv`에 나오는 것을 가나다순으로 쓰고, 앞뒤의 빈칸은 뗍니다. `val.tsv`와 `test.tsv` 가운데 하나만 있으면 두 곳에 같은 파일을 쓰고 경고합니다.
+    레이블은 학습 파일에 나오는 것을 다듬어 가나다순으로 씁니다. `val`과 `test` 가운데 하나만 있으면 두 곳에 같은 파일을 쓰고 경고합니다.
     """
 
     columns = ("document", "label")
@@ -157,7 +161,7 @@ def text_columns(
     head = corpus_head(args, corpus)
     check_tokenizer(tokenizer)
     remember_side(tokenizer)
-    root = os.path.join(args.downstream_corpus_root_dir, args.downstream_corpus_name or "")
+    root = corpus_folder(args)
 
     @cache
     def examples():
@@ -190,7 +194,9 @@ class ClassificationDataset(FeatureDataset):
         fixed = args.pad_to_max_length or on_tpu()
         super().__init__(columns, ClassificationFeatures, tokenizer, args.max_seq_length, fixed)
         self.corpus, self.mode, self.head = corpus, mode, head_of(args)
-        self.label_names = list(getattr(corpus, "label_names", None) or corpus.get_labels())
+        names = getattr(corpus, "label_names", None)
+        where = f"{type(corpus).__name__}.label_names"
+        self.label_names = distinct_labels(corpus.get_labels() if names is None else names, where)
         self.head.check_names(self.label_names, type(corpus).__name__)
 
 # %% ../nbs/02_classification.ipynb #59278c5a
@@ -221,7 +227,7 @@ class TextClassifier:
     """글을 분류하는, 함수처럼 부를 수 있는 객체. 여러 스레드에서 함께 써도 됩니다.
 
     문장 하나를 주면 `{"text", "label", "score", "scores", "unknown"}` 사전(dict)을, 목록을 주면 사전의 목록을 돌려줍니다. 빈 문장이면 `NlpbookError`를 냅니다.
-    문장 쌍 `(앞, 뒤)`를 주면 `text` 대신 `text_a`와 `text_b`가 담깁니다. `score`는 고른 레이블의 확률, `scores`는 레이블마다의 확률입니다.
+    문장 쌍 `(앞, 뒤)`나 `{"text": 앞, "text_pair": 뒤}`를 주면 `text` 대신 `text_a`와 `text_b`가 담깁니다(받는 꼴은 `given_rows`). `score`는 고른 레이블의 확률, `scores`는 레이블마다의 확률입니다.
     레이블을 여럿 고르는 모델은 `label`과 `score` 대신 `labels`(확률이 `threshold` 이상인 것의 목록)를, 점수를 내는 모델은 수 `score`를 답합니다.
     `unknown`은 토큰 가운데 `[UNK]`(어휘에 없는 말)의 몫(0과 1 사이)이고, 절반을 넘는 글이 있으면 한 번 경고합니다.
     """
@@ -241,21 +247,19 @@ class TextClassifier:
         self.model = model.eval().to(self.device)
         self.encode = TextEncoder(tokenizer, max_seq_length)
         self.tokenizer, self.max_seq_length, self.batch_size = tokenizer, max_seq_length, batch_size
-        self.names = [model.config.id2label[number] for number in range(model.config.num_labels)]
+        self.names = model_labels(model.config)
 
-    def __call__(self, texts: str | tuple[str, str] | Sequence[Any]) -> Any:
-        if isinstance(texts, (str, tuple)):
-            return self([texts])[0]
-        rows = list(texts)
-        found, unknown = _read(self, rows)
-        return [_result(self, *values) for values in zip(rows, found, unknown)]
+    def __call__(self, texts: Any) -> Any:
+        rows, single = given_rows(texts)
+        found = [_result(self, *values) for values in zip(rows, *_read(self, rows))]
+        return found[0] if single else found
 
-    def probabilities(self, texts: Sequence[str | tuple[str, str]]) -> np.ndarray:
+    def probabilities(self, texts: Any) -> np.ndarray:
         """글이나 문장 쌍 `n`개의 레이블별 확률 `(n, num_labels)` float32. 하나를 고르는 모델이면 줄의 합이 1, 점수를 내는 모델이면 점수입니다."""
         return _read(self, texts)[0]
 
 # %% ../nbs/02_classification.ipynb #2fd6a663
-def _read(classifier: TextClassifier, texts: Sequence[Any]) -> tuple[np.ndarray, list[float]]:
+def _read(classifier: TextClassifier, texts: Any) -> tuple[np.ndarray, list[float]]:
     """글마다의 `(레이블별 확률이나 점수 (n, num_labels), [UNK]의 몫)`."""
     rows, unknown = check_texts(texts), np.zeros(0)
     found = np.zeros((len(rows), len(classifier.names)), dtype=np.float32)

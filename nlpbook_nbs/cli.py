@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from .core.arguments import DeployArguments
-from .core.inputs import in_chunks, read_inputs
+from .core.inputs import BLANK, answers_in_order, read_inputs
+from .core.names import existing_path
 from nlpbook_nbs.core.recipes import (
     GROUPS,
     TASKS,
@@ -38,7 +39,9 @@ from nlpbook_nbs.core.settings import (
     is_main_process,
     logger,
     set_logger,
+    write_utf8,
 )
+from .core.sheets import find_sheet
 
 # %% ../nbs/cli.ipynb #c75b26e1
 class _Parser(argparse.ArgumentParser):
@@ -70,9 +73,15 @@ def read_options(cls: type, argv: Sequence[str], prog: str) -> dict[str, Any]:
     """명령줄 `argv`(또는 JSON 파일 하나)에서 사용자가 적은 설정만 사전으로 돌려줍니다."""
     from nlpbook_nbs.core.arguments import read_json_arguments
 
-    if len(argv) == 1 and argv[0].endswith(".json"):
-        return read_json_arguments(cls, Path(argv[0]))
-    return vars(options_parser(cls, prog).parse_args(argv))
+    cut = list(argv).index("--") if "--" in argv else len(argv)
+    given, after = list(argv[:cut]), list(argv[cut + 1 :])  # -- 다음은 옵션이 아닙니다.
+    if len(given + after) == 1 and (given + after)[0].lower().endswith(".json"):
+        return read_json_arguments(cls, (given + after)[0])
+    if after:
+        raise NlpbookError(
+            f"-- 다음에 적은 {' '.join(after)}은(는) 옵션이 아닙니다. {prog} --help로 확인하세요."
+        )
+    return vars(options_parser(cls, prog).parse_args(given))
 
 # %% ../nbs/cli.ipynb #0f9e2a67
 def parse_train_arguments(
@@ -83,8 +92,8 @@ def parse_train_arguments(
 ) -> Any:
     """명령줄을 학습 설정으로 바꿉니다."""
     values = read_options(recipe.train_arguments, argv, prog)
-    root = Path(values.get("downstream_corpus_root_dir") or "")
-    if "downstream_corpus_name" not in values and (root / "train.tsv").is_file() and root.name:
+    root = Path(existing_path(values.get("downstream_corpus_root_dir") or ""))
+    if "downstream_corpus_name" not in values and root.name and find_sheet(root, "train"):
         raise NlpbookError(
             f"{root}: 말뭉치의 폴더를 바로 가리켰습니다. --downstream_corpus_root_dir {root.parent} --downstream_corpus_name {root.name}(으)로 나누어 적으세요."
         )
@@ -172,10 +181,20 @@ def read_predict_words(
     )
     parser.add_argument("texts", metavar="글", nargs="*", help="비우면 표준 입력을 한 줄씩 읽습니다")
     parser.epilog = (
-        f"과제마다 옵션이 다릅니다. nlpbook predict 과제 --help로 보세요. 과제: {', '.join(TASKS)}"
+        f"과제마다 옵션이 다릅니다. nlpbook predict 과제 --help로 보세요. 과제: {', '.join(TASKS)}. "
+        '결과는 입력마다 JSON 한 줄입니다. 답할 수 없는 줄에는 {"line": 줄 번호, "error": 까닭}을 적고 나머지는 계속 답합니다. '
+        "그런 줄이 있었으면(빈 줄은 빼고) 종료 코드가 1입니다. -- 다음에 적은 것은 모두 글로 봅니다."
     )
     values = vars(parser.parse_intermixed_args(given))
-    return task, values, values.pop("texts", []) + texts
+    return task, values, [_as_typed(text) for text in values.pop("texts", []) + texts]
+
+
+def _as_typed(text: str) -> str:
+    """명령줄을 UTF-8로 읽지 않는 환경(`LC_ALL=C`)에서 바이트로 남은 글을 되살린 글."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return text
 
 
 def _deploy_arguments(task: str | None, words: Sequence[str]) -> type:
@@ -185,12 +204,12 @@ def _deploy_arguments(task: str | None, words: Sequence[str]) -> type:
     finder = _Parser(prog="nlpbook predict", add_help=False)
     finder.add_argument("--model_dir", "--downstream_model_dir", dest="folder")
     folder = finder.parse_known_args(words)[0].folder
-    if folder and Path(folder).expanduser().is_dir():
-        return find_recipe(Path(folder).expanduser()).deploy_arguments
+    if folder and Path(existing_path(folder)).is_dir():
+        return find_recipe(existing_path(folder)).deploy_arguments
     return DeployArguments
 
 # %% ../nbs/cli.ipynb #97373490
-def _predict(options: argparse.Namespace, rest: list[str]) -> None:
+def _predict(options: argparse.Namespace, rest: list[str]) -> int:
     task, values, texts = read_predict_words(rest)
     folder = values.pop("downstream_model_dir", None)
     if not folder:
@@ -198,13 +217,13 @@ def _predict(options: argparse.Namespace, rest: list[str]) -> None:
     with contextlib.redirect_stdout(sys.stderr):
         set_logger()
         predict = load(folder, task, **values)
-    for chunk, problem in in_chunks(read_inputs(predict.recipe.fields, texts), 1024):
-        found = iter(predict([row for row in chunk if isinstance(row, (str, tuple))]))
-        for row in chunk:
-            print(json.dumps(next(found) if isinstance(row, (str, tuple)) else row, ensure_ascii=False))
+    failed = False
+    for answers in answers_in_order(predict, read_inputs(predict.recipe.fields, texts)):
+        for answer in answers:
+            failed |= answer.get("error", BLANK) != BLANK
+            print(json.dumps(answer, ensure_ascii=False))
         sys.stdout.flush()
-        if problem:
-            raise problem
+    return 1 if failed else 0
 
 # %% ../nbs/cli.ipynb #ab3c830d
 def _corpora(options: argparse.Namespace, rest: list[str]) -> None:
@@ -230,7 +249,7 @@ def copy_notebooks(
     from nlpbook_nbs.core.exercises import chapters
     from nlpbook_nbs.core.files import explain_os_errors
 
-    folder, copied = Path(folder), []
+    folder, copied = Path(existing_path(folder)), []
     with explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for chapter in chapters():
@@ -343,19 +362,23 @@ def build_parser() -> argparse.ArgumentParser:
 def main(
     argv: Sequence[str] | None = None,  # 명령줄. 비우면 `sys.argv[1:]`
 ) -> int:
-    """`nlpbook` 명령의 시작점. 종료 코드를 돌려줍니다: 성공 0, 사용자가 고칠 수 있는 문제 2, 중단 130."""
+    """`nlpbook` 명령의 시작점. 종료 코드를 돌려줍니다: 성공 0, 답하지 못한 줄이 있음 1, 사용자가 고칠 수 있는 문제 2, 중단 130."""
     words = sys.argv[1:] if argv is None else list(argv)
+    write_utf8()
     try:
         options, rest = build_parser().parse_known_args(words)
         if options.command in GROUPS and {"-h", "--help"} & set(rest):
             options.name, rest = None, []
         if options.command == "predict":
             rest = words[1:]
-        elif rest and options.command != "learn":
+        elif rest and rest != ["--"] and options.command != "learn":
             raise NlpbookError(
                 f"모르는 옵션 {' '.join(rest)}이(가) 있습니다. nlpbook {options.command} --help로 확인하세요."
             )
-        options.run(options, rest)
+        code = options.run(options, rest)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code or 0
     except NlpbookError as error:
         print(f"오류: {error}", file=sys.stderr)
         return 2

@@ -28,7 +28,7 @@ from .core.heads import open_corpus as open_table_corpus
 from .core.options import derived
 from .core.recipes import Recipe
 from .core.settings import NlpbookError
-from .core.tables import LabeledCorpus, TableCorpus, check_label, read_labeled_texts
+from .core.tables import LabeledCorpus, TableCorpus, TextWatch, check_label, read_labeled_texts
 
 # %% ../nbs/03_paircls.ipynb #8fecab2a
 TASK_NAME = "pair-classification"
@@ -104,11 +104,11 @@ class KorNLICorpus(LabeledCorpus):
 def read_nli_json(
     path: str | Path,  # KLUE-NLI의 JSON 파일
 ) -> list[ClassificationExample]:
-    """KLUE-NLI의 JSON 파일을 예시의 목록으로 읽습니다. 빠진 것이 있으면 파일과 guid를 담은 `NlpbookError`를 냅니다."""
+    """KLUE-NLI의 JSON 파일을 예시의 목록으로 읽습니다. 빠진 것이 있으면 파일과 guid를 담은 `NlpbookError`를 내고, 빈 글은 세어서 경고합니다."""
     rows = read_json(path)
     if not isinstance(rows, list):
         raise NlpbookError(f"{path}: 문장 쌍의 목록이 아닙니다. KLUE-NLI의 JSON 형식인지 확인하세요.")
-    examples, seen = [], set()
+    examples, seen, watch = [], set(), TextWatch(f"{path}: ")
     for number, row in enumerate(rows, start=1):
         row = row if isinstance(row, dict) else {}
         guid = row.get("guid", f"{number}번째 쌍")
@@ -122,13 +122,15 @@ def read_nli_json(
             raise NlpbookError(f"{path}: {guid}이(가) 두 번 나옵니다. guid는 쌍마다 달라야 합니다.")
         seen.add(guid)
         examples.append(ClassificationExample(row["premise"], row["hypothesis"], label))
+        watch.see(guid, (row["premise"], row["hypothesis"]))
+    watch.tell()
     return examples
 
 # %% ../nbs/03_paircls.ipynb #e8bba660
 class PairTsvCorpus(TableCorpus):
-    """사용자가 만든 TSV 말뭉치: `<폴더>/train.tsv`, `val.tsv`, `test.tsv`. 열은 `sentence1`, `sentence2`, `label`입니다.
+    """사용자가 만든 말뭉치: `<폴더>/train.tsv`, `val.tsv`, `test.tsv`(`.csv`, `.jsonl`, `.parquet`도 됩니다). 열은 `sentence1`, `sentence2`, `label`입니다.
 
-    레이블은 `train.tsv`에 나오는 것을 가나다순으로 씁니다.
+    레이블은 학습 파일에 나오는 것을 가나다순으로 씁니다.
     """
 
     columns = ("sentence1", "sentence2", "label")

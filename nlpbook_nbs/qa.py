@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Optional
 from .core import no_answer, squad
 from .core.arguments import DeployArguments, TrainArguments, fill_in, option
 from .core.columns import cached_columns
-from .core.corpora import check_corpus
+from .core.corpora import check_corpus, corpus_folder
 from .core.digests import corpus_fingerprint
 from .core.encoding import check_tokenizer
 from .core.features import feature_folder, on_tpu
+from .core.inputs import QA_KEYS, check_pairs, given_rows, named_rows
 from .core.models import load_model, load_tokenizer
 from .core.normalization import normalize_label
 from .core.prediction import open_saved, predict_batches
 from .core.recipes import Recipe
 from .core.settings import require, set_seed
-from .core.spans import check_pairs, highlight_answer
+from .core.spans import highlight_answer
 from .core.squad import QAExample, question_columns, read_korquad, write_predictions
 from .core.tasks import Task
 from .core.training import run_training
@@ -140,7 +141,7 @@ class QADataset(WindowDataset):
     ) -> None:
         check_corpus(corpus, mode)
         encoder = WindowEncoder(tokenizer, args)
-        root = os.path.join(args.downstream_corpus_root_dir or "", args.downstream_corpus_name or "")
+        root = corpus_folder(args)
         self.examples: list[QAExample] = list(corpus.get_examples(root, mode))
         require(
             self.examples,
@@ -243,7 +244,7 @@ class QATask(Task):
 class QuestionAnswerer:
     """지문에서 답을 찾는, 함수처럼 부를 수 있는 객체. 지문이 아무리 길어도 끝까지 읽습니다.
 
-    `answerer(질문, 지문)`은 `{"question", "answer", "start", "end", "score", "candidates", "found", "null_score", "null_score_diff", "unknown"}` 사전을 돌려줍니다.
+    `answerer(질문, 지문)`이나 `answerer({"question": 질문, "context": 지문})`은 `{"question", "answer", "start", "end", "score", "candidates", "found", "null_score", "null_score_diff", "unknown"}` 사전을 돌려줍니다.
     `start`와 `end`는 지문의 글자 번호(`지문[start:end] == answer`), `score`는 남은 후보들(`n_best_size`개까지)의 점수를 소프트맥스로 나눈 값, `candidates`는 그다음 후보들입니다.
     `unknown`은 질문과 지문 가운데 `[UNK]`(어휘에 없는 말)의 몫이 큰 쪽의 몫(0과 1 사이)이고, 절반을 넘는 것이 있으면 한 번 경고합니다.
     지문이 비었거나, "답 없음"의 점수 `null_score`가 가장 좋은 답보다 `args.null_score_diff_threshold` 넘게 높으면 `found=False`와 빈 답을 돌려줍니다. 질문이 비었으면 `NlpbookError`를 냅니다.
@@ -260,25 +261,28 @@ class QuestionAnswerer:
         self.model, self.tokenizer, self.args, self.device = model, tokenizer, args, device
         self.encoder = WindowEncoder(tokenizer, args)
 
-    def __call__(self, question: str, context: str) -> dict[str, Any]:
-        return self.answer([(question, context)])[0]
+    def __call__(self, question: Any = None, context: Any = None) -> Any:
+        given = {"question": question, "context": context}
+        rows, single = given_rows(question, QA_KEYS, 2) if context is None else named_rows(given, QA_KEYS, 2)
+        found = self.answer(rows)
+        return found[0] if single else found
 
-    def answer(self, pairs: "list[tuple[str, str]]") -> "list[dict[str, Any]]":
+    def answer(self, pairs: Any) -> list[dict[str, Any]]:
         """`(질문, 지문)` 목록의 답들. 같은 지문은 한 번만 토큰으로 바꿉니다."""
-        check_pairs(pairs)
+        checked = check_pairs(pairs)
         sheet = no_answer.AnswerSheet(self.args.n_best_size)
         threshold = getattr(self.args, "null_score_diff_threshold", None)
-        asked = [place for place, (_, context) in enumerate(pairs) if normalize_label(context)]
-        unknown = [0.0] * len(pairs)
+        asked = [place for place, (_, context) in enumerate(checked) if normalize_label(context)]
+        unknown = [0.0] * len(checked)
         if asked:
-            columns, unknown = self.encoder.ask(pairs, asked)
+            columns, unknown = self.encoder.ask(checked, asked)
             data = WindowDataset(columns, self.tokenizer, self.args, on_tpu())
             for indices, _, outputs in predict_batches(self.model, data, self.args.batch_size, self.device):
                 sheet.read(data, indices, outputs, self.args.max_answer_length)
         rows = {place: row for row, place in enumerate(asked)}
         return [
             sheet.answer(rows.get(place, -1), pair, threshold) | {"unknown": float(unknown[place])}
-            for place, pair in enumerate(pairs)
+            for place, pair in enumerate(checked)
         ]
 
 # %% ../nbs/05_qa.ipynb #52f8e032
@@ -327,4 +331,5 @@ RECIPE = Recipe(
     load=lambda args: load_answerer(args).answer,
     examples=(("천문대를 지은 해는 언제인가?", "솔내군은 2011년에 별을 보는 천문대를 지었다."),),
     fields=("질문", "지문"),
+    keys=QA_KEYS,
 )

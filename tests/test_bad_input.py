@@ -51,7 +51,7 @@ def refused(action, *words):
     [
         (HEADER + "1\t좋다\t1\n2\t나쁘다\n", ":3:", "칸이 3개여야 하는데 2개"),
         (HEADER + "1\t좋다\t1\n2\t나쁘다\t0\t덤\n", ":3:", "칸이 3개여야 하는데 4개"),
-        (HEADER + "1\t좋다\t1\n\n", ":3:", "칸이 3개여야 하는데 1개"),
+        (HEADER + "1\t좋다\t1\n\n2\t나쁘다\t0\n", ":3:", "칸이 3개여야 하는데 1개"),
         ("id\ttext\tlabel\n1\t좋다\t1\n", ":1:", "'document' 열이 없습니다"),
         (HEADER + "1\t좋다\t2\n", ":2:", "모르는 레이블 '2'"),
         ((HEADER + "1\t좋다\t1\n2\t").encode() + b"\xb0\xa1\t1\n", ":3:", "UTF-8"),

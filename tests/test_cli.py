@@ -125,23 +125,18 @@ def test_wrong_command_is_one_sentence(argv, what, capsys):
     assert not out and line.startswith("오류: ") and what in line and "Traceback" not in err
 
 
-@pytest.mark.parametrize(
-    ("data", "what"),
-    [
-        ("좋아요\n".encode() + b"\xb0\xa1\n", "표준 입력:2: UTF-8"),
-    ],
-)
-def test_bad_line_on_standard_input_is_named(command, tmp_path, data, what):
+def test_bad_line_on_standard_input_is_named_and_the_others_are_answered(command, tmp_path):
     assert main(command) == 0
     done = subprocess.run(
         [NLPBOOK, "predict", "doc-cls", "--model_dir", "model"],
-        input=data,
+        input="좋아요\n".encode() + b"\xb0\xa1\n" + "싫어요\n".encode(),
         capture_output=True,
         check=False,
         cwd=tmp_path,
     )
-    assert done.returncode == 2 and what in done.stderr.decode()
-    assert [json.loads(line)["text"] for line in done.stdout.decode().splitlines()] == ["좋아요"]
+    rows = [json.loads(line) for line in done.stdout.decode().splitlines()]
+    assert done.returncode == 1 and [row.get("text") for row in rows] == ["좋아요", None, "싫어요"]
+    assert rows[1]["line"] == 2 and "UTF-8" in rows[1]["error"]
 
 
 def test_blank_line_on_standard_input_keeps_its_place(command, tmp_path):

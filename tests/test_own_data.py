@@ -85,18 +85,21 @@ def test_comma_separated_file_is_recognized(folder):
     )
 
 
-@pytest.mark.parametrize(("encoding", "name"), [("cp949", "CP949"), ("utf-16", "UTF-16")])
-def test_encodings_of_spreadsheets_are_recognized(folder, encoding, name):
+@pytest.mark.parametrize(("encoding", "told"), [("cp949", 1), ("utf-16", 0), ("utf-8-sig", 0)])
+def test_encodings_of_spreadsheets_are_read_and_cp949_is_told_once(folder, messages, encoding, told):
+    plain = TsvCorpus(folder).get_examples("", "train")
     rewrite(folder / "train.tsv", "", "", encoding)
-    refused(
-        lambda: list(read_tsv(folder / "train.tsv", ["document"])), "train.tsv:", name, "UTF-8로 저장하세요"
-    )
+    corpus = TsvCorpus(folder)
+    assert corpus.get_examples("", "train") == corpus.get_examples("", "train") == plain
+    assert sum("CP949" in text and "UTF-8로 저장하세요" in text for text in messages()) == told
 
 
-def test_quotes_added_by_a_spreadsheet_are_warned_about(folder, messages):
+def test_quotes_added_by_a_spreadsheet_are_taken_off_and_told_once(folder, messages):
     rewrite(folder / "train.tsv", "빨리 왔어요", '"""빨리"" 왔어요"')
-    assert TsvCorpus(folder).get_examples("", "train")[0].text_a == '"""빨리"" 왔어요"'
-    assert any("train.tsv:2" in text and "큰따옴표" in text for text in messages())
+    corpus = TsvCorpus(folder)
+    for _ in range(2):
+        assert corpus.get_examples("", "train")[0].text_a == '"빨리" 왔어요'
+    assert sum("큰따옴표를 떼고" in text for text in messages()) == 1
 
 
 @pytest.mark.parametrize("name", ["../mine", "/etc", "a/../../b", "~/x", "..\\mine", "C:\\x"])

@@ -134,10 +134,8 @@ def test_train_and_predict_pairs_on_the_command_line(tmp_path, tiny_model, monke
 
 def test_pairs_on_standard_input_are_split_by_tab(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("가\t나\n다\t\n".encode())))
-    found = read_inputs(("전제", "가설"), [])
-    assert next(found) == ("가", "나")
-    with pytest.raises(NlpbookError, match="2번째 줄의 가설"):
-        next(found)
+    found = list(read_inputs(("전제", "가설"), []))
+    assert found[0] == ("가", "나") and found[1]["line"] == 2 and "가설 칸이 비었습니다" in found[1]["error"]
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("가나\n".encode())))
-    with pytest.raises(NlpbookError, match="1번째 줄의 칸이 1개"):
-        next(read_inputs(("전제", "가설"), []))
+    (found,) = read_inputs(("전제", "가설"), [])
+    assert found["line"] == 1 and "칸이 1개" in found["error"]

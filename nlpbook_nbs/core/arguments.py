@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['Arguments', 'check_corpus_name', 'parse_monitor', 'TrainArguments', 'DeployArguments', 'load_arguments',
-           'read_json_arguments']
+           'read_json_arguments', 'with_escaped_drives']
 
 # %% ../../nbs/core/arguments.ipynb #0ead7859
 import json
@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Optional, TypeVar
 
+from .files import read_text
 from nlpbook_nbs.core.folders import (
     check_max_seq_length,
     check_model_task,
@@ -22,6 +23,8 @@ from nlpbook_nbs.core.folders import (
     read_model_record,
     usable_positions,
 )
+from .names import existing_path, path_hint, twin_hint
+from .normalization import normalize_label
 from .options import Derived, check_options, derived, fill_in, option
 from .settings import NlpbookError, default_corpus_root, in_notebook, require
 
@@ -188,7 +191,10 @@ class DeployArguments:
         if not self.downstream_model_dir:
             raise NlpbookError("downstream_model_dir이 비었습니다. 학습한 모델이 있는 폴더를 적으세요.")
         folder = Path(self.downstream_model_dir)
-        require(folder.is_dir(), f"{folder}: 모델 폴더가 없습니다. 먼저 학습하거나 폴더 이름을 확인하세요.")
+        require(
+            folder.is_dir(),
+            f"{folder}: 모델 폴더가 없습니다. 먼저 학습하거나 폴더 이름을 확인하세요.{path_hint(folder)}",
+        )
         record = read_model_record(folder)
         if isinstance(self.downstream_task_name, Derived):
             self.downstream_task_name = type(self).downstream_task_name
@@ -245,22 +251,43 @@ def read_json_arguments(
     path: str | os.PathLike,  # JSON 파일
 ) -> dict[str, Any]:
     """JSON 파일에서 `cls`의 필드 값을 사전으로 읽습니다. 모르는 이름이나 깨진 파일이면 `NlpbookError`."""
-    path = Path(path).expanduser()
+    path = Path(existing_path(path))
+    require(path.is_file(), f"{path}: 설정 파일이 없습니다. 경로를 확인하세요.{path_hint(path)}")
+    text = with_escaped_drives(read_text(path))
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise NlpbookError(f"{path}: 설정 파일이 없습니다. 경로를 확인하세요.") from None
-    except UnicodeDecodeError:
-        raise NlpbookError(f"{path}: UTF-8이 아닙니다. UTF-8로 저장하세요.") from None
+        values = json.loads(text)
     except json.JSONDecodeError as error:
         raise NlpbookError(
-            f"{path}:{error.lineno}: 올바른 JSON이 아닙니다({error.msg}). 쉼표와 따옴표를 확인하세요."
+            f"{path}:{error.lineno}: 올바른 JSON이 아닙니다({error.msg}). "
+            + (_BACKSLASH if "escape" in error.msg else "쉼표와 따옴표를 확인하세요.")
         ) from None
     except (RecursionError, ValueError):  # 지나치게 깊은 괄호, 파이썬이 읽지 않는 아주 긴 정수
         raise NlpbookError(f"{path}: 설정으로 읽을 수 없는 JSON입니다. 값을 확인하세요.") from None
     require(isinstance(values, dict), f'{path}: 설정은 {{"이름": 값}} 꼴의 JSON이어야 합니다.')
-    unknown = sorted(set(values) - {item.name for item in fields(cls)})
+    names = {item.name for item in fields(cls)}
+    values = {name if name in names else normalize_label(name): value for name, value in values.items()}
+    unknown = sorted(set(values) - names)
     require(
-        not unknown, f"{path}: 모르는 설정 {', '.join(map(repr, unknown))}이(가) 있습니다. 이름을 확인하세요."
+        not unknown,
+        f"{path}: 모르는 설정 {', '.join(map(repr, unknown))}이(가) 있습니다. 이름을 확인하세요.{twin_hint(unknown[0], sorted(names)) if unknown else ''}",
     )
+    for name, value in values.items():
+        require(
+            not isinstance(value, str) or not re.search(r"[\x00-\x1f]", value),
+            f"{path}: {name}={value!r}에 줄바꿈이나 탭 같은 글자가 있습니다. {_BACKSLASH}",
+        )
     return values
+
+# %% ../../nbs/core/arguments.ipynb #e5766091
+_BACKSLASH = "윈도우의 경로라면 \\ 대신 /를 쓰거나 \\\\처럼 두 번 적으세요."
+
+
+def with_escaped_drives(
+    text: str,  # JSON 파일의 내용
+) -> str:
+    """`"C:\\\\자료"`처럼 역슬래시를 한 번씩만 적은 윈도우 경로의 역슬래시를 두 번으로. 그 밖에는 건드리지 않습니다."""
+
+    def double(found: re.Match) -> str:
+        return found[0] if "\\\\" in found[0] else found[0].replace("\\", "\\\\")
+
+    return re.sub(r'"[A-Za-z]:\\[^"\n]*[^"\\\n]"', double, text)

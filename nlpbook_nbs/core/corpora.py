@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['CORPORA', 'MODES', 'CorpusFile', 'CorpusInfo', 'sample_root', 'download', 'download_downstream_dataset',
-           'check_corpus']
+           'corpus_folder', 'check_corpus']
 
 # %% ../../nbs/core/corpora.ipynb #9218a754
 import os
@@ -20,6 +20,8 @@ from .arguments import check_corpus_name
 from .digests import remembered_digest
 from .fetch import fetch_file, git_blob_id
 from .files import folder_aside, lock_for, written_aside
+from .labels import distinct_labels
+from .names import existing_path, path_hint, twin_hint
 from .settings import PACKAGE_DIR, NlpbookError, logger
 
 # %% ../../nbs/core/corpora.ipynb #b3af173b
@@ -143,7 +145,7 @@ def _obtain(corpus_name: str, file: CorpusFile, path: Path) -> None:
     elif urlsplit(mirror).scheme in {"http", "https"}:
         fetch_file(f"{mirror.rstrip('/')}/{quote(corpus_name)}/{quote(file.name)}", path, file.git_blob)
     else:
-        _copy_from_folder(Path(mirror, corpus_name, file.name).expanduser(), path, file.git_blob)
+        _copy_from_folder(Path(existing_path(Path(mirror, corpus_name, file.name))), path, file.git_blob)
 
 # %% ../../nbs/core/corpora.ipynb #0a34ddb1
 def download(
@@ -156,7 +158,7 @@ def download(
     이미 있는 파일은 그대로 쓰고, 공식 파일과 다르면 로그에 남깁니다. 받지 못하면 `NlpbookError`를 냅니다.
     """
     check_corpus_name(corpus_name)
-    folder = Path(root_dir, corpus_name).expanduser()
+    folder = Path(existing_path(Path(root_dir, corpus_name)))
     info = CORPORA.get(corpus_name)
     if info is None:
         return _download_unlisted(corpus_name, folder, force_download)
@@ -223,6 +225,7 @@ def _download_unlisted(corpus_name: str, folder: Path, force_download: bool) -> 
                 if here
                 else f"직접 만든 자료라면 {folder} 폴더에 넣으세요."
             )
+            + (twin_hint(corpus_name, CORPORA) or path_hint(folder))
         )
     with lock_for(folder), folder_aside(folder) as aside, _safe_archives(corpus_name):
         if _has_files(folder) and not force_download:
@@ -270,6 +273,15 @@ def download_downstream_dataset(
         )
     return download(args.downstream_corpus_name, args.downstream_corpus_root_dir, args.force_download)
 
+# %% ../../nbs/core/corpora.ipynb #c7d64e2d
+def corpus_folder(
+    args: Any,  # `downstream_corpus_root_dir`과 `downstream_corpus_name`이 있는 학습 설정
+) -> str:
+    """말뭉치의 파일이 있는 폴더. 같은 이름을 달리 적은 폴더(맥의 NFD)도 찾습니다."""
+    return existing_path(
+        os.path.join(args.downstream_corpus_root_dir or "", args.downstream_corpus_name or "")
+    )
+
 # %% ../../nbs/core/corpora.ipynb #caa2d028
 MODES = ("train", "val", "test")
 
@@ -278,7 +290,7 @@ def check_corpus(
     corpus: Any,  # 말뭉치 객체
     mode: str,  # "train", "val", "test"
 ) -> list[str]:
-    """말뭉치 객체가 약속을 지키는지 확인하고, 어긋나면 고칠 점을 담은 `NlpbookError`를 냅니다. 레이블의 목록을 돌려줍니다."""
+    """말뭉치 객체가 약속을 지키는지 확인하고, 어긋나면 고칠 점을 담은 `NlpbookError`를 냅니다. 다듬은 레이블의 목록을 돌려줍니다."""
     name = type(corpus).__name__
     if isinstance(corpus, type):
         raise NlpbookError(
@@ -292,11 +304,7 @@ def check_corpus(
     ):
         if not callable(getattr(corpus, method, None)):
             raise NlpbookError(f"말뭉치 클래스 {name}에 {method}가 없습니다. def {example}을(를) 만드세요.")
-    labels = list(corpus.get_labels())
-    if not labels or len(set(labels)) != len(labels):
-        raise NlpbookError(
-            f"{name}.get_labels()가 {labels!r}을(를) 돌려주었습니다. 서로 다른 레이블을 하나 이상 돌려주어야 합니다."
-        )
+    labels = distinct_labels(corpus.get_labels(), f"{name}.get_labels()")
     if getattr(corpus, "num_labels", None) != len(labels):
         raise NlpbookError(
             f"{name}.num_labels가 {getattr(corpus, 'num_labels', None)!r}입니다. get_labels()의 길이 {len(labels)}와 같아야 합니다."

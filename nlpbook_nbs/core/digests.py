@@ -18,6 +18,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from .files import lock_for, written_aside
+from .names import existing_path
 from .settings import NlpbookError, cache_dir
 
 # %% ../../nbs/core/digests.ipynb #475affd2
@@ -100,7 +101,7 @@ def file_digest(
 ) -> str:
     """파일 내용의 sha1 (16진수 40자). 바뀌지 않은 파일은 다시 읽지 않습니다."""
     try:
-        return remembered_digest(path, "sha1", _sha1)
+        return remembered_digest(existing_path(path), "sha1", _sha1)
     except OSError as error:
         raise NlpbookError(
             f"{path}: 말뭉치 파일을 읽지 못했습니다({error.strerror}). nlpbook download로 받거나 폴더를 확인하세요."
@@ -248,7 +249,7 @@ def corpus_fingerprint(
         next((cls for cls in type(corpus).__mro__ if name in vars(cls)), None)
         for name in ("get_files", "get_examples")
     )
-    labels = json.dumps(list(corpus.get_labels()), ensure_ascii=False)
+    labels = json.dumps(list(corpus.get_labels()), ensure_ascii=False, default=str)
     parts = [type(corpus).__qualname__.encode(), labels.encode()]
     if reads is not None and reads is makes:
         parts.append(code_fingerprint(corpus).encode())

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .names import existing_path
 from .settings import PACKAGE_DIR, NlpbookError, require
 
 # %% ../../nbs/core/folders.ipynb #b9a76f53
@@ -38,9 +39,9 @@ EMBEDDED_MODELS = {
 def resolve_model_name(
     name: str | os.PathLike,  # 패키지에 든 모델의 이름, 허브 이름, 또는 폴더
 ) -> str:
-    """패키지에 든 모델의 이름이면 그 폴더로, `~`로 시작하면 사용자 폴더로 풉니다. 아니면 받은 그대로입니다."""
+    """패키지에 든 모델의 이름이면 그 폴더로, `~`로 시작하면 사용자 폴더로 풉니다. 같은 이름을 달리 적은 폴더(맥의 NFD)가 있으면 그 폴더이고, 아니면 받은 그대로입니다."""
     known = EMBEDDED_MODELS.get(os.fspath(name))
-    return str(known.path) if known else os.path.expanduser(name)
+    return str(known.path) if known else existing_path(name)
 
 # %% ../../nbs/core/folders.ipynb #dbe6dfcb
 class EmbeddedName(str):

@@ -30,6 +30,8 @@ from nlpbook_nbs.core.folders import (
     resolve_model_name,
     usable_positions,
 )
+from .names import path_hint
+from .normalization import normalize_label
 from .settings import NlpbookError, logger, require
 
 # %% ../../nbs/core/models.ipynb #c4792237
@@ -242,7 +244,7 @@ def read_pretrained(
     """`load(이름)`으로 모델이나 토크나이저를 읽습니다. 없거나 읽을 수 없거나, 가중치에 `nan`이나 `inf`가 있으면 까닭을 담은 `NlpbookError`."""
     name = resolve_model_name(name)
     if name.startswith((".", "/", "~")) and not Path(name).is_dir():
-        raise NlpbookError(f"{name}: 모델 폴더가 없습니다. 경로를 확인하세요.")
+        raise NlpbookError(f"{name}: 모델 폴더가 없습니다. 경로를 확인하세요.{path_hint(name)}")
     try:
         with no_library_bars() if os.path.isdir(name) else nullcontext():
             found = load(name)
@@ -369,7 +371,10 @@ def _needs_new_head(model: Any, saved: Any, wanted: Any) -> bool:
         return False
     usual = "regression" if saved.num_labels == 1 else "single_label_classification"  # 적지 않은 모델의 것
     same = (saved.problem_type or usual) == (wanted.problem_type or saved.problem_type or usual)
-    return kind not in kinds or saved.id2label != wanted.id2label or not same
+    before, after = (
+        [normalize_label(str(name)) for name in each.id2label.values()] for each in (saved, wanted)
+    )
+    return kind not in kinds or before != after or not same
 
 
 def _check_shapes(model: Any, mismatched: Any, new_head: bool) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Optional, get_args, get_type_hints
 
+from .names import existing_path
 from .settings import NlpbookError, require
 
 # %% ../../nbs/core/options.ipynb #1bda6c6e
@@ -105,7 +106,7 @@ def _limits_of(item: Field) -> Limits:
 
 def _expanded(name: str, value: Any) -> str:
     require(isinstance(value, (str, os.PathLike)), f"{name}={value!r}: 파일이나 폴더의 경로를 적으세요.")
-    return os.path.expanduser(value)
+    return existing_path(value)
 
 
 def _check_number(name: str, value: Any, limits: Limits, kind: Any) -> None:

@@ -5,7 +5,8 @@ __all__ = ['TASKS', 'GROUPS', 'Recipe', 'Command', 'load_recipe', 'with_defaults
 
 # %% ../../nbs/core/recipes.ipynb #dca67db3
 import importlib
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from nlpbook_nbs.core.folders import (
     read_model_record,
     resolve_model_name,
 )
+from .inputs import TEXT_KEYS, given_rows, named_rows
+from .names import path_hint
 from .settings import NlpbookError, Profile, get_profile, require
 
 # %% ../../nbs/core/recipes.ipynb #418fe9d6
@@ -42,6 +45,7 @@ class Recipe:
     fields: tuple[str, ...] = (
         "문장",
     )  # 입력 하나를 이루는 글들의 이름. 둘 이상이면 입력은 그만큼의 튜플입니다
+    keys: tuple[str, ...] = TEXT_KEYS  # 사전이나 `이름=글`로 입력할 때 쓰는 이름들
 
     @property
     def task_name(self) -> str:
@@ -126,7 +130,8 @@ _PRETRAINING = ("ForPreTraining", "ForMaskedLM", "Model")  # 과제의 출력층
 class Predictor:
     """저장한 모델을 함수처럼 부르는 객체. 입력 하나를 주면 결과 사전을, 입력의 목록을 주면 사전의 목록을 돌려줍니다.
 
-    입력은 글 하나, 또는 `recipe.fields`의 차례로 적은 글의 튜플입니다. 빈 글처럼 답할 수 없는 입력이면 `NlpbookError`를 냅니다.
+    입력은 글 하나, `recipe.fields`의 차례로 적은 글의 튜플, 또는 `recipe.keys`를 이름으로 쓴 사전입니다. `predict(question="…", context="…")`처럼 이름을 붙여 불러도 됩니다.
+    글의 목록 대신 판다스의 열, NumPy의 배열, 제너레이터도 됩니다. 빈 글처럼 답할 수 없는 입력이면 `NlpbookError`를 냅니다.
     `predict`는 과제가 만든 객체(`TextClassifier` 등)입니다.
     """
 
@@ -134,10 +139,14 @@ class Predictor:
         self.recipe, self.args = recipe, args
         self.predict = recipe.load(args)
 
-    def __call__(self, inputs: str | tuple[str, ...] | Sequence[Any]) -> Any:
-        if isinstance(inputs, (str, tuple)):
-            return self.predict([inputs])[0]
-        return self.predict(list(inputs))
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
+        keys, least = self.recipe.keys, len(self.recipe.fields)
+        if named or not inputs:
+            rows, single = named_rows(dict(zip(keys, inputs)) | named, keys, least)
+        else:
+            rows, single = given_rows(inputs[0] if len(inputs) == 1 else inputs, keys, least)
+        found = self.predict(rows)
+        return found[0] if single else found
 
 # %% ../../nbs/core/recipes.ipynb #cdca36c8
 def load(
@@ -149,8 +158,11 @@ def load(
 
     모델 폴더가 아니거나, 사전학습만 한 모델이거나, 모르는 과제나 설정이면 `NlpbookError`를 냅니다.
     """
-    path = Path(resolve_model_name(str(folder))).expanduser()
-    require(path.is_dir(), f"{folder}: 모델 폴더가 없습니다. 먼저 학습하거나 폴더 이름을 확인하세요.")
+    path = Path(resolve_model_name(str(folder)))
+    require(
+        os.path.isdir(path),
+        f"{folder}: 모델 폴더가 없습니다. 먼저 학습하거나 폴더 이름을 확인하세요.{path_hint(path)}",
+    )
     recipe = find_recipe(path) if task is None else load_recipe(task)
     check_model_task(path, recipe.task_name)
     names = {field.name for field in fields(recipe.deploy_arguments)} - {"downstream_model_dir"}

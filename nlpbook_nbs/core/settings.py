@@ -3,10 +3,11 @@
 # %% auto #0
 __all__ = ['PACKAGE_DIR', 'DRIVE', 'logger', 'seed_setting', 'NlpbookError', 'require', 'cache_dir', 'home_dir', 'on_colab',
            'default_corpus_root', 'Profile', 'hub_is_reachable', 'tpu_is_available', 'accelerator_name', 'get_profile',
-           'is_main_process', 'in_notebook', 'set_logger', 'set_seed']
+           'write_utf8', 'is_main_process', 'in_notebook', 'set_logger', 'set_seed']
 
 # %% ../../nbs/core/settings.ipynb #f01959e2
 import importlib.resources
+import io
 import logging
 import os
 import sys
@@ -143,6 +144,13 @@ class _Console(logging.StreamHandler):
         super().emit(record)
 
 
+def write_utf8() -> None:
+    """표준 출력과 표준 오류를 UTF-8로 씁니다. 그래도 쓸 수 없는 글자는 `\\udc80`처럼 적어, 글자 하나 때문에 실행이 끝나지 않게 합니다."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
 def is_main_process() -> bool:
     """여러 프로세스로 학습할 때 대표(0번) 프로세스이면 `True`. 혼자이면 늘 `True`입니다."""
     rank = os.environ.get("RANK") or os.environ.get("LOCAL_RANK", "0")
@@ -159,7 +167,9 @@ def set_logger(
     args: Any = None,  # 학습 설정. 주면 한 줄로 적습니다
     level: int = logging.INFO,  # 보여 줄 말의 단계
 ) -> None:
-    """`nlpbook` 로그를 켜고 라이브러리의 잡음을 줄입니다."""
+    """`nlpbook` 로그를 켜고 라이브러리의 잡음을 줄입니다. 명령줄과 스크립트에서는 출력도 UTF-8로 맞춥니다."""
+    if not in_notebook():
+        write_utf8()
     if not any(isinstance(handler, _Console) for handler in logger.handlers):
         handler = _Console()
         handler.setFormatter(logging.Formatter("[nlpbook] %(message)s"))

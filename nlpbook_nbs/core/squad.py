@@ -18,6 +18,7 @@ import numpy as np
 
 from .corpora import download_downstream_dataset
 from .files import read_json, written_aside
+from .labels import whole_number
 from .normalization import Normalized, normalize_text
 from .settings import NlpbookError, logger
 from .unread import MANY_UNKNOWN, NOTES, reading_notes
@@ -177,7 +178,7 @@ def read_korquad(
             examples.append(QAExample(text, context, "", None, qas_id, ("",), is_impossible=True))
             continue
         golds = tuple(_text_of(answer, "text", path, f"문항 {qas_id}") for answer in answers)
-        starts = [answer.get("answer_start") for answer in answers]
+        starts = [whole_number(answer.get("answer_start")) for answer in answers]
         spans = [place_answer(context, gold, start) for gold, start in zip(golds, starts)]
         found = [(context[span[0] : span[1]], span[0]) for span in spans if span]
         if found:

@@ -5,7 +5,6 @@ __all__ = ['Part', 'text_files', 'read_sentences', 'reading_progress', 'split_se
            'TextArguments', 'TokenizedText']
 
 # %% ../../nbs/core/text.ipynb #80fd1248
-import glob
 import itertools
 import re
 import sys
@@ -26,7 +25,8 @@ from nlpbook_nbs.core.encoding import (
     token_dtype,
     tokenizer_fingerprint,
 )
-from .files import written_aside
+from .files import guessed_format, written_aside
+from .names import existing_path, matching_paths, path_hint
 from .normalization import normalize_texts
 from .settings import NlpbookError, cache_dir, in_notebook
 from .unread import NOTES, reading_notes, tell_notes
@@ -41,13 +41,13 @@ def text_files(
     """`where`에 있는 글 파일의 목록. 하나도 없으면 `NlpbookError`."""
     if not str(where):
         raise NlpbookError("train_file이 비었습니다. 한 줄에 한 문장씩 적은 글 파일의 경로를 넣으세요.")
-    path = Path(where).expanduser()
+    path = Path(existing_path(where))
     if path.is_file():
         return [path]
-    found = sorted(path.glob("*.txt") if path.is_dir() else map(Path, glob.glob(str(path))))
+    found = sorted(path.glob("*.txt")) if path.is_dir() else matching_paths(where)
     if not found:
         raise NlpbookError(
-            f"{where}: 글 파일이 없습니다. 한 줄에 한 문장씩 적은 UTF-8 텍스트 파일을 적으세요."
+            f"{where}: 글 파일이 없습니다. 한 줄에 한 문장씩 적은 UTF-8 텍스트 파일을 적으세요.{path_hint(path)}"
         )
     return found
 
@@ -71,8 +71,9 @@ def read_sentences(
                     text = b"".join(lines).decode("utf-8-sig" if first == 1 else "utf-8")
                 except UnicodeDecodeError as error:
                     number = first + b"".join(lines)[: error.start].count(b"\n")
+                    hint = guessed_format(b"".join(lines))
                     raise NlpbookError(
-                        f"{path}:{number}: UTF-8로 읽을 수 없는 글자가 있습니다. 파일을 UTF-8로 저장하세요."
+                        f"{path}:{number}: UTF-8로 읽을 수 없는 글자가 있습니다.{hint} 파일을 UTF-8로 저장하세요."
                     ) from None
                 found = normalize_texts(text.split("\n")[: len(lines)])
                 yield [piece for line in found for piece in _pieces(line.strip())]
