@@ -24,6 +24,7 @@ from nlpbook_nbs.core.folders import (
     read_model_config,
     resolve_model_name,
 )
+from .paths import looks_like_path, replace
 from .settings import NlpbookError, logger, require
 
 # %% ../../nbs/core/models.ipynb #c4792237
@@ -84,12 +85,14 @@ def write_model_folder(
     with explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         before, after = EXPORT_PART.split("{}")
-        with tempfile.TemporaryDirectory(prefix=before, suffix=after, dir=folder) as name:
+        with tempfile.TemporaryDirectory(
+            prefix=before, suffix=after, dir=folder, ignore_cleanup_errors=True
+        ) as name:
             aside = Path(name)
             save(aside)
             for path in sorted(aside.iterdir(), key=lambda path: path.name == MODEL_RECORD):
                 path.chmod(0o644)  # 가중치 파일은 자기만 읽을 수 있게 만들어지므로 다른 사람도 읽게 합니다.
-                os.replace(path, folder / path.name)
+                replace(path, folder / path.name)
 
 # %% ../../nbs/core/models.ipynb #365fd6ff
 def export_model(
@@ -145,7 +148,7 @@ def read_pretrained(
 ) -> Any:
     """`load(이름)`으로 모델이나 토크나이저를 읽습니다. 없거나 읽을 수 없으면 까닭을 담은 `NlpbookError`."""
     name = resolve_model_name(name)
-    if name.startswith((".", "/", "~")) and not Path(name).is_dir():
+    if looks_like_path(name) and not Path(name).is_dir():
         raise NlpbookError(f"{name}: 모델 폴더가 없습니다. 경로를 확인하세요.")
     try:
         with no_library_bars() if os.path.isdir(name) else nullcontext():

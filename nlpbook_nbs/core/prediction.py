@@ -12,7 +12,7 @@ import torch
 
 from .features import FeatureDataset
 from .models import model_inputs
-from .settings import NlpbookError
+from .settings import NlpbookError, mps_is_available
 
 # %% ../../nbs/core/prediction.ipynb #d5b4a68a
 def prediction_device(
@@ -29,7 +29,7 @@ def prediction_device(
         return torch.device(device)
     if torch.cuda.is_available():
         return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    return torch.device("mps" if mps_is_available() else "cpu")
 
 # %% ../../nbs/core/prediction.ipynb #1a43cdef
 @torch.inference_mode()

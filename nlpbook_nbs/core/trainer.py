@@ -22,10 +22,12 @@ from torch.utils.data import DataLoader, SequentialSampler
 
 from .arguments import parse_monitor
 from .cpu import cheap_random_numbers
+from .devices import check_workers
 from .files import explain_os_errors
 from .folders import CHECKPOINTS, check_model_task
 from .history import History
 from .models import EXPORT_PART, export_model
+from .paths import replace
 from .resume import ResumableDataLoader, ResumeCheckpoint, load_checkpoint, training_identity
 from .samplers import SharingSampler
 from .settings import NlpbookError, logger, require
@@ -148,6 +150,7 @@ class Trainer(pl.Trainer):
         self._check_validation(model, val_dataloaders, datamodule)
         check_model_task(self.args.downstream_model_dir, self.args.downstream_task_name)
         train_dataloaders = ResumableDataLoader.wrap(train_dataloaders)
+        check_workers([train_dataloaders, val_dataloaders])
         self.resume_checkpoint.identity = training_identity(self.args, self, model, train_dataloaders)
         if ckpt_path is None and not self.fast_dev_run:
             ckpt_path = self._find_checkpoint() if self.args.resume else None
@@ -231,7 +234,4 @@ class Trainer(pl.Trainer):
             folder.parent.mkdir(parents=True, exist_ok=True)
             if folder.exists() and any(folder.iterdir()):
                 logger.info("%s에 있던 지난 체크포인트를 checkpoints.previous로 옮깁니다.", folder.parent)
-                previous = folder.with_name(folder.name + ".previous")
-                if previous.exists():
-                    shutil.rmtree(previous)
-                os.replace(folder, previous)
+                replace(folder, folder.with_name(folder.name + ".previous"))
