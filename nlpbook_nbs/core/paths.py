@@ -48,7 +48,7 @@ def place_of(
 
 # %% ../../nbs/core/paths.ipynb #5064068b
 _HELD = {5, 32, 33, 1224}  # 윈도우의 오류 번호: 거부됨, 다른 프로그램이 엶, 잠김, 메모리에 맵됨
-_PAUSES = (0.0, 0.1, 0.2, 0.4, 0.8)  # 다시 해 보기 전에 쉬는 시간 (초)
+_PAUSES = (0.1, 0.2, 0.4, 0.8)  # 거절당하면 다시 해 보기 전에 쉬는 시간 (초)
 
 
 def is_held(
@@ -64,17 +64,15 @@ def replace(
 ) -> None:
     """`source`의 이름을 `target`으로 바꿉니다. 끝내 거절당하면 있던 것을 그대로 두고 그 `OSError`를 냅니다."""
     source, target = Path(source), Path(target)
-    refused: OSError | None = None
-    for pause in _PAUSES:
-        time.sleep(pause)
+    move = _swap if target.is_dir() else os.replace
+    for pause in (*_PAUSES, None):
         try:
-            return _swap(source, target) if pause or target.is_dir() else os.replace(source, target)
+            return move(source, target)
         except OSError as error:
-            if not is_held(error):
+            if pause is None or not is_held(error):
                 raise
-            refused = error
-    if refused is not None:
-        raise refused
+        move = _swap
+        time.sleep(pause)
 
 
 def _swap(source: Path, target: Path) -> None:
