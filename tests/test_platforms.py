@@ -622,3 +622,29 @@ def test_mps_that_computes_is_used(monkeypatch):
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
     monkeypatch.setattr("torch.ones", lambda *size, device: real(*size))
     assert settings.mps_is_available()
+
+
+# 다른 운영체제에서 이어 하기
+
+
+def test_ranking_of_checkpoints_written_on_windows_is_taken_up_in_the_folder_as_it_is_now(train_args):
+    from nlpbook_nbs.core.trainer import BestModel
+
+    args = train_args(save_top_k=2)
+    best = BestModel(args)
+    there = "C:\\모델\\checkpoints"
+    first, second = "epoch=0-val_loss=0.5000.ckpt", "epoch=1-val_loss=0.4000.ckpt"
+    state = best.state_dict() | {
+        "dirpath": there,
+        "best_model_path": f"{there}\\{second}",
+        "best_model_score": 0.4,
+        "best_k_models": {f"{there}\\{first}": 0.5, f"{there}\\{second}": 0.4},
+        "kth_best_model_path": f"{there}\\{first}",
+        "kth_value": 0.5,
+        "last_model_path": "",
+    }
+    best.load_state_dict(state)
+    here = os.path.join(args.downstream_model_dir, "checkpoints")
+    assert best.best_model_path == os.path.join(here, second) and best.best_model_score == 0.4
+    assert best.best_k_models == {os.path.join(here, first): 0.5, os.path.join(here, second): 0.4}
+    assert best.kth_best_model_path == os.path.join(here, first) and best.last_model_path == ""

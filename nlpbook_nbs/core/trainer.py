@@ -5,6 +5,7 @@ __all__ = ['BestModel', 'EachOnceSampler', 'count_each_once', 'UnevenEvaluation'
 
 # %% ../../nbs/core/trainer.ipynb #735d5356
 import os
+import re
 import shutil
 import signal
 import warnings
@@ -56,6 +57,16 @@ class BestModel(ModelCheckpoint):
     @cached_property
     def state_key(self) -> str:  # Lightning은 이 이름을 스텝마다 여러 번 묻고, 그때마다 새로 만듭니다.
         return super().state_key
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """그때까지의 순위를 되살립니다. 폴더를 옮겼거나 다른 운영체제에서 배우던 것이면 경로를 지금 폴더의 것으로 고칩니다."""
+
+        def here(path: str) -> str:
+            return os.path.join(self.dirpath or "", re.split(r"[/\\]", path)[-1]) if path else path
+
+        paths = {name: here(path) for name, path in state_dict.items() if name.endswith("_model_path")}
+        ranks = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict(state_dict | paths | {"dirpath": self.dirpath, "best_k_models": ranks})
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         before = self.best_model_path
