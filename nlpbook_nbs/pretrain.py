@@ -98,7 +98,7 @@ def save_vocabulary(
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=folder.name + ".", suffix=".part", dir=folder.parent))
         try:
-            (aside / "vocab.txt").write_text("".join(f"{token}\n" for token in vocab), encoding="utf-8")
+            (aside / "vocab.txt").write_bytes("".join(f"{token}\n" for token in vocab).encode())
             tokenizer = BertTokenizer.from_pretrained(str(aside), do_lower_case=False)
             tokenizer.name_or_path = str(folder)
             tokenizer.save_pretrained(aside)

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,17 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ["NLPBOOK_PROFILE"] = "quick"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.pop("NLPBOOK_DATA_MIRROR", None)
+
+# 그 운영체제에 없는 것으로 하는 시험은 건너뛰고, 건너뛴 까닭이 보입니다.
+needs_fork = pytest.mark.skipif(
+    sys.platform != "linux", reason="프로세스를 가르는(fork) 시험은 리눅스에서만 합니다"
+)
+needs_sigkill = pytest.mark.skipif(
+    not hasattr(signal, "SIGKILL"), reason="이 운영체제에는 kill -9가 없습니다"
+)
+needs_torchrun = pytest.mark.skipif(
+    os.name == "nt", reason="torchrun으로 여럿을 띄우는 시험은 윈도우에서 하지 않습니다"
+)
 
 # 몇 초 만에 학습할 수 있는 BERT의 크기
 SMALL_BERT = {

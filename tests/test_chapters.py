@@ -24,7 +24,7 @@ NO_NETWORK = """
 import socket
 connect = socket.socket.connect
 def refuse(self, address):
-    if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost"):
+    if self.family != getattr(socket, "AF_UNIX", None) and address[0] not in ("127.0.0.1", "::1", "localhost"):
         raise OSError("network is refused in this test: %r" % (address,))
     return connect(self, address)
 socket.socket.connect = refuse
@@ -85,7 +85,7 @@ def mount(mountpoint, **options):
 def new_environment(folder):
     """의존 라이브러리를 지금 환경에서 빌려 쓰는 새 환경의 파이썬과 site-packages. 우리 패키지만 없습니다."""
     venv.create(folder)
-    python = folder / "bin" / "python"
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     site = Path(
         subprocess.run(
             [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
@@ -96,10 +96,13 @@ def new_environment(folder):
     )
     borrowed = folder / "borrowed"
     borrowed.mkdir()
-    for path in Path(sysconfig.get_path("purelib")).iterdir():
-        if "nlpbook_nbs" not in path.name and path.suffix != ".pth":
-            (borrowed / path.name).symlink_to(path)
-    (site / "borrowed.pth").write_text(f"{borrowed}\n")
+    try:
+        for path in Path(sysconfig.get_path("purelib")).iterdir():
+            if "nlpbook_nbs" not in path.name and path.suffix != ".pth":
+                (borrowed / path.name).symlink_to(path)
+    except OSError as error:  # 윈도우에서는 관리자만 만들 수 있습니다.
+        pytest.skip(f"심볼릭 링크를 만들 수 없습니다({error})")
+    (site / "borrowed.pth").write_text(f"{borrowed}\n", encoding="utf-8")
     colab = site / "google" / "colab"
     colab.mkdir(parents=True)
     (colab / "__init__.py").touch()
@@ -120,6 +123,7 @@ def learner(wheel, tmp_path_factory):
     def run(code, *words, cwd, network="refused"):
         environment = {name: value for name, value in os.environ.items() if name not in hidden}
         environment |= {"COLAB_RELEASE_TAG": "imitation", "XDG_DATA_HOME": str(cwd)}
+        environment |= {"NLPBOOK_HOME": str(cwd / "nlpbook")} if os.name == "nt" else {}
         environment |= {"NETWORK_REFUSED": "1"} if network == "refused" else {}
         return subprocess.run(
             [python, "-c", code, *words],
@@ -138,6 +142,8 @@ def content(tmp_path):
     """코랩의 작업 폴더 `/content`. 만들 수 없으면 임시 폴더로 대신합니다."""
     path = Path("/content")
     try:
+        if os.name == "nt":
+            raise OSError("윈도우에는 드라이브마다 /content가 있습니다")
         path.mkdir()
     except OSError:
         yield tmp_path

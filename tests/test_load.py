@@ -69,6 +69,7 @@ def test_options_of_the_task_are_passed_on(saved):
 def test_home_folder_is_expanded(saved, monkeypatch):
     folder = saved(BertForSequenceClassification)
     monkeypatch.setenv("HOME", str(folder.parent))
+    monkeypatch.setenv("USERPROFILE", str(folder.parent))
     assert nlpbook.load(f"~/{folder.name}")("좋아요")["label"] in {"부정", "긍정"}
 
 

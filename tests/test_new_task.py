@@ -1,5 +1,6 @@
 """새 과제는 노트북 하나와 한 줄입니다: 저장소의 복사본에 장난감 과제를 더하고, 다른 파일은 하나도 고치지 않습니다."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -167,16 +168,15 @@ def notebook():
 
 def commands_of_export(folder):
     """`make export`가 차례로 부르는 명령들."""
-    recipe = (
-        (folder / "Makefile")
-        .read_text(encoding="utf-8")
-        .split("\nexport: $(INSTALLED)\n")[1]
-        .split("\n\n")[0]
+    spec = importlib.util.spec_from_file_location("copied_make", folder / "make.py")
+    make = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make)
+    commands = []
+    make.run = lambda tool, *words: commands.append(
+        [Path(sys.executable).with_name(make.in_venv(tool).name), *words]
     )
-    return [
-        line.strip().replace("$(BIN)", str(Path(sys.executable).parent)).split()
-        for line in recipe.splitlines()
-    ]
+    make.export()
+    return commands
 
 
 @pytest.fixture(scope="module")

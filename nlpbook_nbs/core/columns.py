@@ -22,6 +22,7 @@ from filelock import FileLock
 
 from .digests import digest_of, file_digest, remembered_digest  # noqa: F401
 from .files import explain_os_errors
+from .paths import replace
 from .settings import NlpbookError, logger
 
 # %% ../../nbs/core/columns.ipynb #63b24f3f
@@ -158,9 +159,7 @@ def _write_columns(folder: Path, write: Callable[[Path], None]) -> None:
             json.dumps({"format": FORMAT, "columns": record}), encoding="utf-8"
         )
         aside.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(aside, folder)
+        replace(aside, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from .arguments import check_corpus_name
 from .digests import remembered_digest
@@ -142,7 +142,7 @@ def _obtain(corpus_name: str, file: CorpusFile, path: Path) -> None:
     mirror = os.environ.get("NLPBOOK_DATA_MIRROR", "").strip()
     if not mirror:
         fetch_file(file.url, path, file.git_blob)
-    elif urlsplit(mirror).scheme in {"http", "https"}:
+    elif mirror.lower().startswith(("http://", "https://")):
         fetch_file(f"{mirror.rstrip('/')}/{quote(corpus_name)}/{quote(file.name)}", path, file.git_blob)
     else:
         _copy_from_folder(Path(existing_path(Path(mirror, corpus_name, file.name))), path, file.git_blob)

@@ -7,6 +7,7 @@ __all__ = ['feature_folder', 'RowsOf', 'batch_width', 'FeatureDataset', 'on_tpu'
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
+from multiprocessing.context import get_spawning_popen
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch.utils.data import Dataset
 
 from .digests import digest_of
 from .encoding import TextEncoder, tokenizer_fingerprint
+from .paths import portable_name
 from .settings import NlpbookError, cache_dir
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 def feature_folder(args, tokenizer, *parts):
     """`parts`(형식 번호, 말뭉치의 지문, 길이 설정 …)와 토크나이저로 정해지는 캐시의 `(폴더, 지문)`."""
     key = digest_of(*(str(part).encode() for part in (*parts, tokenizer_fingerprint(tokenizer))))
-    name = f"{args.downstream_corpus_name or 'corpus'}-{args.max_seq_length}-{key}"
+    name = f"{portable_name(args.downstream_corpus_name or 'corpus')}-{args.max_seq_length}-{key}"
     return cache_dir() / "features" / name, key
 
 # %% ../../nbs/core/features.ipynb #10be3948
@@ -95,6 +97,11 @@ class FeatureDataset(Dataset):
         }
         rest = [name for name in columns if name not in {"offsets", *self.token_columns}]
         self.row_columns = rest if row_columns is None else list(row_columns)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """새로 띄우는(spawn) 보조 프로세스에는 배치를 만드는 데 쓰는 것만 보냅니다. 노트북에서 만든 말뭉치 클래스를 그 프로세스는 모릅니다."""
+        unused = set() if get_spawning_popen() is None else {"corpus", "examples"}
+        return {name: value for name, value in self.__dict__.items() if name not in unused}
 
     def __len__(self) -> int:
         return len(self.columns["offsets"]) - 1

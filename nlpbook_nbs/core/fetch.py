@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .files import explain_os_errors, lock_for, looks_like_html
+from .paths import replace
 from .settings import NlpbookError, logger
 
 # %% ../../nbs/core/fetch.ipynb #17471c5c
@@ -167,7 +168,7 @@ def _fetch(url: str, part: Path, path: Path, git_blob: str | None, attempts: int
             raise
         found = git_blob_id(part) if git_blob else None
         if found == git_blob:
-            os.replace(part, path)
+            replace(part, path)
             return None
         part.unlink()
         mismatches += 1

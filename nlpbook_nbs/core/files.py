@@ -15,8 +15,9 @@ import os
 import platform
 import re
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,13 @@ from filelock import FileLock
 
 from .names import existing_path, path_hint, twin_hint
 from .normalization import normalize_label
+from .paths import is_held, place_of, replace
 from .settings import NlpbookError, cache_dir, logger
 
 # %% ../../nbs/core/files.ipynb #c2c61f28
+_BAD_NAME = {123, 206, 267}  # 윈도우의 오류 번호: 쓸 수 없는 이름, 너무 긴 이름, 폴더의 이름이 아님
+
+
 @contextmanager
 def explain_os_errors(
     path: str | os.PathLike,  # 쓰고 있는 파일이나 폴더
@@ -36,6 +41,14 @@ def explain_os_errors(
         yield
     except Exception as error:
         code = _os_error_code(error)
+        if is_held(error):
+            raise NlpbookError(
+                f"{path}: 다른 프로그램이 열어 두었거나 쓰기 권한이 없어 바꾸지 못했습니다. 이 파일을 쓰는 노트북이나 프로그램을 닫고 다시 실행하세요."
+            ) from error
+        if code == errno.ENAMETOOLONG or getattr(error, "winerror", None) in _BAD_NAME:
+            raise NlpbookError(
+                f"{path}: 이름이 너무 길거나 쓸 수 없는 글자가 들어 있습니다. 짧고 단순한 이름으로 바꾸세요."
+            ) from error
         if code in (errno.ENOSPC, errno.EDQUOT):
             raise NlpbookError(
                 f"{path}: 디스크가 가득 차서 쓰지 못했습니다. 공간을 비운 뒤 다시 실행하세요."
@@ -58,7 +71,8 @@ def _os_error_code(error: Exception) -> int | None:
     if isinstance(error, OSError) and "requested and" in str(error):
         return errno.ENOSPC
     found = re.search(r"\(os error (\d+)\)", str(error))
-    return int(found[1]) if found else None
+    # 윈도우에서는 윈도우의 번호이고, 파이썬이 그것을 errno로 옮겨 줍니다. 다른 곳에서는 errno 그대로입니다.
+    return OSError(0, "", None, int(found[1])).errno or int(found[1]) if found else None
 
 # %% ../../nbs/core/files.ipynb #b757aaa7
 _HOST = re.sub(r"[^A-Za-z0-9_-]", "_", platform.node())[:40]
@@ -91,7 +105,8 @@ def unique_aside(
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
-    else:
+        return
+    with suppress(PermissionError):  # 윈도우에서 아직 열려 있으면 다음에 쓰는 이가 치웁니다.
         path.unlink(missing_ok=True)
 
 
@@ -104,10 +119,10 @@ def _is_being_written(aside: Path) -> bool:
 
 
 def _is_alive(pid: int) -> bool:
-    if os.name == "nt":  # 윈도우의 os.kill은 프로세스를 끝내 버립니다.
+    if sys.platform == "win32":  # 윈도우의 os.kill은 프로세스를 끝내 버립니다.
         import ctypes
 
-        kernel: Any = ctypes.windll.kernel32  # type: ignore[attr-defined]
+        kernel = ctypes.windll.kernel32
         handle = kernel.OpenProcess(0x1000, False, pid)  # PROCESS_QUERY_LIMITED_INFORMATION
         return bool(handle and kernel.CloseHandle(handle))
     try:
@@ -127,7 +142,7 @@ def written_aside(
     path = Path(path).expanduser()
     with explain_os_errors(path), unique_aside(path) as part:
         yield part
-        os.replace(part, path)
+        replace(part, path)
 
 
 @contextmanager
@@ -143,7 +158,7 @@ def folder_aside(
             if path.is_file():
                 target = folder.parent / path.relative_to(aside)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(path, target)
+                replace(path, target)
 
 # %% ../../nbs/core/files.ipynb #df748a57
 def lock_for(
@@ -153,9 +168,7 @@ def lock_for(
     folder = cache_dir() / "locks"
     with explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(
-        folder / f"{hashlib.sha1(os.path.abspath(os.path.expanduser(path)).encode()).hexdigest()}.lock"
-    )
+    return FileLock(folder / f"{hashlib.sha1(os.fsencode(place_of(path))).hexdigest()}.lock")
 
 # %% ../../nbs/core/files.ipynb #a7dbbe99
 def read_text(

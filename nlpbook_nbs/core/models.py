@@ -32,6 +32,7 @@ from nlpbook_nbs.core.folders import (
 )
 from .names import path_hint
 from .normalization import normalize_label
+from .paths import looks_like_path, replace
 from .settings import NlpbookError, logger, require
 
 # %% ../../nbs/core/models.ipynb #c4792237
@@ -156,12 +157,14 @@ def write_model_folder(
     with explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         before, after = EXPORT_PART.split("{}")
-        with tempfile.TemporaryDirectory(prefix=before, suffix=after, dir=folder) as name:
+        with tempfile.TemporaryDirectory(
+            prefix=before, suffix=after, dir=folder, ignore_cleanup_errors=True
+        ) as name:
             aside = Path(name)
             save(aside)
             for path in sorted(aside.iterdir(), key=lambda path: path.name == MODEL_RECORD):
                 path.chmod(0o644)  # 가중치 파일은 자기만 읽을 수 있게 만들어지므로 다른 사람도 읽게 합니다.
-                os.replace(path, folder / path.name)
+                replace(path, folder / path.name)
 
 # %% ../../nbs/core/models.ipynb #8a288954
 def save_weights(
@@ -243,7 +246,7 @@ def read_pretrained(
 ) -> Any:
     """`load(이름)`으로 모델이나 토크나이저를 읽습니다. 없거나 읽을 수 없거나, 가중치에 `nan`이나 `inf`가 있으면 까닭을 담은 `NlpbookError`."""
     name = resolve_model_name(name)
-    if name.startswith((".", "/", "~")) and not Path(name).is_dir():
+    if looks_like_path(name) and not Path(name).is_dir():
         raise NlpbookError(f"{name}: 모델 폴더가 없습니다. 경로를 확인하세요.{path_hint(name)}")
     try:
         with no_library_bars() if os.path.isdir(name) else nullcontext():

@@ -20,7 +20,7 @@ from nlpbook_nbs.core.models import (
     quiet_library,
     read_pretrained,
 )
-from .settings import NlpbookError, require
+from .settings import NlpbookError, mps_is_available, require
 
 # %% ../../nbs/core/prediction.ipynb #d5b4a68a
 def prediction_device(
@@ -37,7 +37,7 @@ def prediction_device(
         return torch.device(device)
     if torch.cuda.is_available():
         return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    return torch.device("mps" if mps_is_available() else "cpu")
 
 # %% ../../nbs/core/prediction.ipynb #dd470cdf
 def open_saved(

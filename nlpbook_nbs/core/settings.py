@@ -2,8 +2,8 @@
 
 # %% auto #0
 __all__ = ['PACKAGE_DIR', 'DRIVE', 'logger', 'seed_setting', 'NlpbookError', 'require', 'cache_dir', 'home_dir', 'on_colab',
-           'default_corpus_root', 'Profile', 'hub_is_reachable', 'tpu_is_available', 'accelerator_name', 'get_profile',
-           'write_utf8', 'is_main_process', 'in_notebook', 'set_logger', 'set_seed']
+           'default_corpus_root', 'Profile', 'hub_is_reachable', 'tpu_is_available', 'mps_is_available',
+           'accelerator_name', 'get_profile', 'write_utf8', 'is_main_process', 'in_notebook', 'set_logger', 'set_seed']
 
 # %% ../../nbs/core/settings.ipynb #f01959e2
 import importlib.resources
@@ -105,13 +105,25 @@ def tpu_is_available() -> bool:
     return XLAAccelerator.is_available()
 
 
+def mps_is_available() -> bool:
+    """애플 GPU(MPS)로 계산할 수 있으면 `True`. 가상 머신의 맥은 있다고 하면서 메모리를 내주지 않으므로, 한 번 계산해 봅니다."""
+    import torch
+
+    if not torch.backends.mps.is_available():
+        return False
+    try:
+        return bool(torch.ones(1, device="mps").sum().item())
+    except RuntimeError:
+        return False
+
+
 def accelerator_name() -> str:
     """쓸 수 있는 가속기 이름: `"cuda"`, `"mps"`, `"tpu"` 가운데 하나. 없으면 빈 문자열."""
     import torch
 
     if torch.cuda.is_available():
         return "cuda"
-    if torch.backends.mps.is_available():
+    if mps_is_available():
         return "mps"
     return "tpu" if tpu_is_available() else ""
 

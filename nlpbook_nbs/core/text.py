@@ -28,6 +28,7 @@ from nlpbook_nbs.core.encoding import (
 from .files import guessed_format, written_aside
 from .names import existing_path, matching_paths, path_hint
 from .normalization import normalize_texts
+from .paths import portable_name
 from .settings import NlpbookError, cache_dir, in_notebook
 from .unread import NOTES, reading_notes, tell_notes
 
@@ -120,7 +121,7 @@ def write_documents(
     path: str | PathLike,  # 쓸 파일
 ) -> Path:
     """문서들을 한 줄에 한 문장, 문서 사이에 빈 줄을 두어 `path`에 씁니다. 옆에 다 쓴 다음 이름을 바꿉니다."""
-    with written_aside(path) as part, open(part, "w", encoding="utf-8") as file:
+    with written_aside(path) as part, open(part, "w", encoding="utf-8", newline="\n") as file:
         for document in documents:
             file.writelines(" ".join(sentence.split()) + "\n" for sentence in document)
             file.write("\n")
@@ -255,7 +256,7 @@ class TokenizedText:
             if not _write_tokens(tokenizer, files, folder):
                 raise NlpbookError(f"{where}: 글이 한 줄도 없습니다. 한 줄에 한 문장씩 적은 파일을 주세요.")
 
-        folder = cache_dir() / "features" / f"{files[0].stem}-text-{key}"
+        folder = cache_dir() / "features" / f"{portable_name(files[0].stem)}-text-{key}"
         columns = streamed_columns(folder, write, overwrite_cache)
         tell_notes(columns.get(NOTES), str(where))
         self.tokens, self.sentences = columns["tokens"], columns["sentences"]

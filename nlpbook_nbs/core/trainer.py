@@ -5,6 +5,7 @@ __all__ = ['BestModel', 'EachOnceSampler', 'count_each_once', 'UnevenEvaluation'
 
 # %% ../../nbs/core/trainer.ipynb #735d5356
 import os
+import re
 import shutil
 import signal
 import warnings
@@ -22,11 +23,13 @@ from torch.utils.data import DataLoader, SequentialSampler
 
 from .arguments import parse_monitor
 from .cpu import cheap_random_numbers
+from .devices import check_workers
 from .divergence import StopOnDivergence
 from .files import explain_os_errors
 from .folders import CHECKPOINTS, check_model_task
 from .history import History
 from .models import EXPORT_PART, check_fit, export_model
+from .paths import replace
 from .prechecks import learning_problems
 from .resume import ResumableDataLoader, ResumeCheckpoint, load_checkpoint, training_identity
 from .samplers import SharingSampler
@@ -56,6 +59,16 @@ class BestModel(ModelCheckpoint):
     @cached_property
     def state_key(self) -> str:  # Lightning은 이 이름을 스텝마다 여러 번 묻고, 그때마다 새로 만듭니다.
         return super().state_key
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """그때까지의 순위를 되살립니다. 폴더를 옮겼거나 다른 운영체제에서 배우던 것이면 경로를 지금 폴더의 것으로 고칩니다."""
+
+        def here(path: str) -> str:
+            return os.path.join(self.dirpath or "", re.split(r"[/\\]", path)[-1]) if path else path
+
+        paths = {name: here(path) for name, path in state_dict.items() if name.endswith("_model_path")}
+        ranks = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict(state_dict | paths | {"dirpath": self.dirpath, "best_k_models": ranks})
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         before = self.best_model_path
@@ -153,6 +166,7 @@ class Trainer(pl.Trainer):
         check_fit(getattr(model, "model", None), train_dataloaders)
         self._check_learning(model, train_dataloaders, val_dataloaders)
         train_dataloaders = ResumableDataLoader.wrap(train_dataloaders)
+        check_workers([train_dataloaders, val_dataloaders])
         self.resume_checkpoint.identity = training_identity(self.args, self, model, train_dataloaders)
         if ckpt_path is None and not self.fast_dev_run:
             ckpt_path = self._find_checkpoint() if self.args.resume else None
@@ -245,7 +259,4 @@ class Trainer(pl.Trainer):
             folder.parent.mkdir(parents=True, exist_ok=True)
             if folder.exists() and any(folder.iterdir()):
                 logger.info("%s에 있던 지난 체크포인트를 checkpoints.previous로 옮깁니다.", folder.parent)
-                previous = folder.with_name(folder.name + ".previous")
-                if previous.exists():
-                    shutil.rmtree(previous)
-                os.replace(folder, previous)
+                replace(folder, folder.with_name(folder.name + ".previous"))

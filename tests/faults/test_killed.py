@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from conftest import needs_fork, needs_sigkill
 from soak import count, rounds
 
 HERE = Path(__file__).parent
@@ -25,6 +26,7 @@ def run(script, *words):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@needs_fork
 @pytest.mark.parametrize("book_loader", [False, True], ids=["grouped", "random_sampler"])
 def test_training_killed_at_random_moments_ends_with_the_same_weights(tmp_path, tiny_model, book_loader):
     options = {
@@ -39,6 +41,7 @@ def test_training_killed_at_random_moments_ends_with_the_same_weights(tmp_path, 
     count("끊긴 학습이 끊기지 않은 학습과 같게 끝남", found["runs"])
 
 
+@needs_fork
 @pytest.mark.parametrize("kind", ["at_once", "bit_by_bit"])
 def test_cache_building_killed_at_random_moments_leaves_nothing_half_written(tmp_path, kind):
     found = run("killed_cache.py", tmp_path, kind, rounds(10, 300))
@@ -78,6 +81,7 @@ fetch_file(sys.argv[1], sys.argv[2], sys.argv[3], wait=0.01)
 """
 
 
+@needs_sigkill
 def test_download_killed_at_random_moments_goes_on_and_arrives_whole(tmp_path):
     server = ThreadingHTTPServer(("127.0.0.1", 0), SlowHandler)
     server.daemon_threads = True

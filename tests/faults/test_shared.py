@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import needs_fork
 from soak import count, rounds
 
 from nlpbook_nbs.classification import ClassificationDataset, ClassificationTask, NsmcCorpus
@@ -24,6 +25,7 @@ def run(tmp_path, processes, runs, mode):
     assert done.returncode == 0 and done.stdout == "ok\n", done.stderr[-3000:]
 
 
+@needs_fork
 @pytest.mark.parametrize("processes", [2, 5, 8])
 def test_processes_building_one_cache_at_once_build_it_once(tmp_path, processes):
     runs = rounds(2, 40)
@@ -31,6 +33,7 @@ def test_processes_building_one_cache_at_once_build_it_once(tmp_path, processes)
     count("여러 프로세스가 한 캐시를 함께 만듦", runs)
 
 
+@needs_fork
 def test_processes_go_on_if_the_one_that_builds_is_killed(tmp_path):
     runs = rounds(2, 40)
     run(tmp_path, 4, runs, "kill")
