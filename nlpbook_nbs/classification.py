@@ -266,12 +266,12 @@ def train_classifier(
     logger.info("레이블 %d개: %s", len(names), label_counts(train.columns["label"], names))
     labels = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
     model = load_model(AutoModelForSequenceClassification, args, **labels)
-    task = ClassificationTask(model, args)
+    task: Any = ClassificationTask(model, args)
     result = run_training(task, args, train, val, test)
     share = np.bincount(test.columns["label"]).max() / len(test)
     if result.get("test_acc", 1.0) <= share:
         logger.warning(
-            "시험 정확도 %.3f은(는) 가장 많은 레이블만 답할 때의 %.3f보다 높지 않습니다. 거의 배우지 못했습니다. %s",
+            "시험 정확도 %.3f은(는) 가장 많은 레이블만 답할 때의 %.3f보다 높지 않습니다. 거의 배우지 못했으니 %s",
             result["test_acc"],
             share,
             learning_advice(args, model, task.trainer.history.column("train_loss")[1]),

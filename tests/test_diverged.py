@@ -648,4 +648,4 @@ def test_warning_of_a_classifier_that_learnt_nothing_follows_the_losses(tmp_path
     words = ["--downstream_corpus_name", "nsmc", "--downstream_corpus_root_dir", sample_root()]
     assert main(train_words(*words, "--learning_rate", "3")) == 0
     told = [line for line in capsys.readouterr().err.splitlines() if "보다 높지 않습니다" in line]
-    assert len(told) == 1 and "줄여 보세요" in told[0] and "키" not in told[0].split("배우지 못했습니다.")[1]
+    assert len(told) == 1 and "줄여 보세요" in told[0] and "키" not in told[0].split("배우지 못했으니")[1]

@@ -231,7 +231,7 @@ def scores_in_parts(
 
     형식: Rajpurkar 외 (2018), SQuAD 2.0의 HasAns와 NoAns.
     """
-    silent = {key: ("",) for key, golds in references.items() if not any(golds)}
+    silent: dict[str, tuple[str, ...]] = {key: ("",) for key, golds in references.items() if not any(golds)}
     if not silent:
         return score(predictions, references)
     answered = {key: golds for key, golds in references.items() if key not in silent}
