@@ -445,3 +445,20 @@ def test_sheets_of_several_processes_become_one(monkeypatch):
         monkeypatch.setattr(f"nlpbook_nbs.core.{room}.gather_objects", lambda value: next(parts))
     merged = sheets[0].gathered()
     assert merged.best(0)[0] == ((0, 3), 1.0) and merged.nulls.found == {0: 2.0}
+
+
+def test_a_small_model_learns_when_not_to_answer(qa_options, folder, capsys):
+    """답이 없는 문항은 질문의 낱말로 알 수 있고, 답은 늘 같은 낱말입니다. 가장 작은 모델도 배울 수 있습니다."""
+    for name, numbers in (("train", range(240)), ("dev", range(300, 340))):
+        write(
+            folder / "own" / f"{name}.json",
+            squad(*(answerable(n) if n % 2 else impossible(n) for n in numbers)),
+        )
+    assert main(["train", "qa", *as_words(qa_options | {"epochs": 5, "learning_rate": 3e-3})]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["val_no_answer_em"] == 100.0 and result["val_has_answer_em"] == 100.0
+    words = ["predict", "qa", "--model_dir", qa_options["downstream_model_dir"], "--max_query_length", "16"]
+    for question, found in (("1번 질문: 값은 얼마인가?", False), ("2번 질문: 누가 만들었나?", True)):
+        assert main([*words, "--doc_stride", "24", question, CONTEXT]) == 0
+        told = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert told["found"] is found and told["answer"] == ("세종" if found else "")
