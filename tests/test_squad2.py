@@ -458,7 +458,7 @@ def test_a_small_model_learns_when_not_to_answer(qa_options, folder, capsys):
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result["val_no_answer_em"] == 100.0 and result["val_has_answer_em"] == 100.0
     words = ["predict", "qa", "--model_dir", qa_options["downstream_model_dir"], "--max_query_length", "16"]
-    for question, found in (("1번 질문: 값은 얼마인가?", False), ("2번 질문: 누가 만들었나?", True)):
+    for question, found in (("300번 질문: 값은 얼마인가?", False), ("301번 질문: 누가 만들었나?", True)):
         assert main([*words, "--doc_stride", "24", question, CONTEXT]) == 0
         told = json.loads(capsys.readouterr().out.splitlines()[-1])
         assert told["found"] is found and told["answer"] == ("세종" if found else "")
