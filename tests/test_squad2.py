@@ -90,11 +90,29 @@ def test_unanswerable_questions_are_read_and_not_called_misplaced(tmp_path, mess
         ({"is_impossible": "False", "answers": [{"text": "세종", "answer_start": 0}]}, False),
         ({"answers": {"text": ["세종"], "answer_start": [0]}}, False),  # datasets가 저장한 꼴
         ({"answers": {"text": [], "answer_start": []}}, True),
+        ({"answers": {"text": "세종", "answer_start": 0}}, False),
+        ({"answers": [{"text": "", "answer_start": -1}]}, True),  # 빈 글을 정답으로 적은 파일
+        ({"answers": [{"text": "1443년", "answer_start": "4"}]}, False),
+        ({"answers": [{"text": "1443년", "answer_start": 4.0}]}, False),
     ],
 )
 def test_every_way_of_saying_that_there_is_no_answer(tmp_path, change, expected):
     (row,) = read_korquad(write(tmp_path / "a.json", squad({"id": 7, "question": "누가?"} | change)))
     assert row.is_impossible is expected and row.qas_id == "7"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"answers": [{"text": "", "answer_start": 0}], "is_impossible": False},
+        {"answers": {"text": ["세종"], "answer_start": []}},
+        {"answers": [{"text": "세종", "answer_start": 0.5}]},
+        {"answers": [{"text": "세종", "answer_start": "처음"}]},
+        {"answers": [{"text": "세종", "answer_start": None}]},
+    ],
+)
+def test_answers_that_stand_nowhere_are_misplaced_and_not_unanswerable(tmp_path, change):
+    assert read_korquad(write(tmp_path / "a.json", squad({"id": "q0", "question": "누가?"} | change))) == []
 
 
 def test_an_answerable_question_without_answers_is_still_misplaced(tmp_path):
