@@ -131,6 +131,15 @@ def test_best_model_and_last_checkpoint_of_earlier_epochs_stay(parts, tmp_path):
     assert record["epoch"] == 0 and len(trainer.history.column("val_loss")[1]) == 1
 
 
+def test_a_diverging_run_leaves_the_folder_of_the_last_good_run_as_it_was(parts, tmp_path):
+    task, trainer, loaders = parts(task=ClassificationTask)
+    trainer.fit(task, *loaders)
+    before = files(tmp_path / "model")
+    assert any(path.suffix == ".ckpt" for path in before)
+    stopped(parts, "3번째 스텝")
+    assert files(tmp_path / "model") == before
+
+
 def test_one_nan_among_validation_batches_stops_the_run(parts, tmp_path, monkeypatch):
     """torchmetrics는 `nan`을 빼고 평균하므로, 그대로 두면 검증 손실이 멀쩡해 보입니다."""
     monkeypatch.setattr(Odd, "where", "validation")

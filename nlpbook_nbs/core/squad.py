@@ -232,7 +232,9 @@ def squad_file(
     found = next((path for path in paths if path.is_file()), None)
     if found is None:
         told = ", ".join(path.name for path in paths)
-        raise NlpbookError(f"{folder}: {mode} 문항을 읽을 파일이 없습니다. {told} 가운데 하나를 두세요.")
+        raise NlpbookError(
+            f"{folder}: {mode} 문항을 읽을 파일이 없습니다. {told} 가운데 하나를 두세요. 공개 말뭉치이면 nlpbook download로 받을 수 있습니다."
+        )
     return found
 
 # %% ../../nbs/core/squad.ipynb #b443a8f4
