@@ -471,6 +471,8 @@ def test_validation_rows_that_stand_in_train_are_counted():
     (told,) = problems(Data([0, 1, 0, 1]), Data([0, 1, 1], ids=(known[0], (2, 9, 3), (2, 10, 3))))
     assert "검증 데이터 3건 가운데 1건이 학습 데이터에도" in told
     assert problems(Data([0, 1, 0, 1]), Data([0, 1], ids=((2, 7, 7, 3), (2, 9, 3)))) == []
+    longer = Data([0, 1, 1], ids=((2, 9, 9, 9, 9, 9, 3), known[1], (2, 7, 8, 3)))
+    assert "3건 가운데 1건" in problems(Data([0, 1, 0, 1]), longer)[0]  # 길이가 다른 글이 섞여도 같습니다.
 
 
 def test_hashes_are_equal_only_for_equal_rows():
