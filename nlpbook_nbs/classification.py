@@ -310,7 +310,7 @@ def train_classifier(
     head, names, targets = train.head, train.label_names, test.columns["label"]
     logger.info("%s", head.describe(train.columns["label"], names))
     model = load_model(AutoModelForSequenceClassification, args, **head.config(names))
-    task = ClassificationTask(model, args)
+    task: Any = ClassificationTask(model, args)
     result = run_training(task, args, train, val, test)
     advice = learning_advice(args, model, task.trainer.history.column("train_loss")[1])
     return result | head.compare(result, targets, advice) | {"test_examples": len(test)}

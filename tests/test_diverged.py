@@ -131,6 +131,15 @@ def test_best_model_and_last_checkpoint_of_earlier_epochs_stay(parts, tmp_path):
     assert record["epoch"] == 0 and len(trainer.history.column("val_loss")[1]) == 1
 
 
+def test_a_diverging_run_leaves_the_folder_of_the_last_good_run_as_it_was(parts, tmp_path):
+    task, trainer, loaders = parts(task=ClassificationTask)
+    trainer.fit(task, *loaders)
+    before = files(tmp_path / "model")
+    assert any(path.suffix == ".ckpt" for path in before)
+    stopped(parts, "3번째 스텝")
+    assert files(tmp_path / "model") == before
+
+
 def test_one_nan_among_validation_batches_stops_the_run(parts, tmp_path, monkeypatch):
     """torchmetrics는 `nan`을 빼고 평균하므로, 그대로 두면 검증 손실이 멀쩡해 보입니다."""
     monkeypatch.setattr(Odd, "where", "validation")
@@ -462,6 +471,8 @@ def test_validation_rows_that_stand_in_train_are_counted():
     (told,) = problems(Data([0, 1, 0, 1]), Data([0, 1, 1], ids=(known[0], (2, 9, 3), (2, 10, 3))))
     assert "검증 데이터 3건 가운데 1건이 학습 데이터에도" in told
     assert problems(Data([0, 1, 0, 1]), Data([0, 1], ids=((2, 7, 7, 3), (2, 9, 3)))) == []
+    longer = Data([0, 1, 1], ids=((2, 9, 9, 9, 9, 9, 3), known[1], (2, 7, 8, 3)))
+    assert "3건 가운데 1건" in problems(Data([0, 1, 0, 1]), longer)[0]  # 길이가 다른 글이 섞여도 같습니다.
 
 
 def test_hashes_are_equal_only_for_equal_rows():
@@ -648,4 +659,4 @@ def test_warning_of_a_classifier_that_learnt_nothing_follows_the_losses(tmp_path
     words = ["--downstream_corpus_name", "nsmc", "--downstream_corpus_root_dir", sample_root()]
     assert main(train_words(*words, "--learning_rate", "3")) == 0
     told = [line for line in capsys.readouterr().err.splitlines() if "보다 높지 않습니다" in line]
-    assert len(told) == 1 and "줄여 보세요" in told[0] and "키" not in told[0].split("배우지 못했습니다.")[1]
+    assert len(told) == 1 and "줄여 보세요" in told[0] and "키" not in told[0].split("배우지 못했으니")[1]

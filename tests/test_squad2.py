@@ -90,11 +90,29 @@ def test_unanswerable_questions_are_read_and_not_called_misplaced(tmp_path, mess
         ({"is_impossible": "False", "answers": [{"text": "세종", "answer_start": 0}]}, False),
         ({"answers": {"text": ["세종"], "answer_start": [0]}}, False),  # datasets가 저장한 꼴
         ({"answers": {"text": [], "answer_start": []}}, True),
+        ({"answers": {"text": "세종", "answer_start": 0}}, False),
+        ({"answers": [{"text": "", "answer_start": -1}]}, True),  # 빈 글을 정답으로 적은 파일
+        ({"answers": [{"text": "1443년", "answer_start": "4"}]}, False),
+        ({"answers": [{"text": "1443년", "answer_start": 4.0}]}, False),
     ],
 )
 def test_every_way_of_saying_that_there_is_no_answer(tmp_path, change, expected):
     (row,) = read_korquad(write(tmp_path / "a.json", squad({"id": 7, "question": "누가?"} | change)))
     assert row.is_impossible is expected and row.qas_id == "7"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"answers": [{"text": "", "answer_start": 0}], "is_impossible": False},
+        {"answers": {"text": ["세종"], "answer_start": []}},
+        {"answers": [{"text": "세종", "answer_start": 0.5}]},
+        {"answers": [{"text": "세종", "answer_start": "처음"}]},
+        {"answers": [{"text": "세종", "answer_start": None}]},
+    ],
+)
+def test_answers_that_stand_nowhere_are_misplaced_and_not_unanswerable(tmp_path, change):
+    assert read_korquad(write(tmp_path / "a.json", squad({"id": "q0", "question": "누가?"} | change))) == []
 
 
 def test_an_answerable_question_without_answers_is_still_misplaced(tmp_path):
@@ -445,3 +463,20 @@ def test_sheets_of_several_processes_become_one(monkeypatch):
         monkeypatch.setattr(f"nlpbook_nbs.core.{room}.gather_objects", lambda value: next(parts))
     merged = sheets[0].gathered()
     assert merged.best(0)[0] == ((0, 3), 1.0) and merged.nulls.found == {0: 2.0}
+
+
+def test_a_small_model_learns_when_not_to_answer(qa_options, folder, capsys):
+    """답이 없는 문항은 질문의 낱말로 알 수 있고, 답은 늘 같은 낱말입니다. 가장 작은 모델도 배울 수 있습니다."""
+    for name, numbers in (("train", range(240)), ("dev", range(300, 340))):
+        write(
+            folder / "own" / f"{name}.json",
+            squad(*(answerable(n) if n % 2 else impossible(n) for n in numbers)),
+        )
+    assert main(["train", "qa", *as_words(qa_options | {"epochs": 5, "learning_rate": 3e-3})]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["val_no_answer_em"] == 100.0 and result["val_has_answer_em"] == 100.0
+    words = ["predict", "qa", "--model_dir", qa_options["downstream_model_dir"], "--max_query_length", "16"]
+    for question, found in (("300번 질문: 값은 얼마인가?", False), ("301번 질문: 누가 만들었나?", True)):
+        assert main([*words, "--doc_stride", "24", question, CONTEXT]) == 0
+        told = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert told["found"] is found and told["answer"] == ("세종" if found else "")

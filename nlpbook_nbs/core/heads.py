@@ -87,7 +87,7 @@ class Head:
         share = self.constant(targets)["acc"]
         if result.get("test_acc", 1.0) <= share:
             logger.warning(
-                "시험 정확도 %.3f은(는) 가장 많은 레이블만 답할 때의 %.3f보다 높지 않습니다. 거의 배우지 못했습니다. %s",
+                "시험 정확도 %.3f은(는) 가장 많은 레이블만 답할 때의 %.3f보다 높지 않습니다. 거의 배우지 못했으니 %s",
                 result["test_acc"],
                 share,
                 advice,
@@ -223,7 +223,7 @@ class MultiLabelHead(Head):
         cheap = self.constant(targets)
         if result.get("test_micro_f1", 1.0) <= cheap["micro_f1"]:
             logger.warning(
-                "시험 micro-F1 %.3f은(는) 늘 같은 레이블만 답할 때의 %.3f보다 높지 않습니다. 거의 배우지 못했습니다. %s",
+                "시험 micro-F1 %.3f은(는) 늘 같은 레이블만 답할 때의 %.3f보다 높지 않습니다. 거의 배우지 못했으니 %s",
                 result["test_micro_f1"],
                 cheap["micro_f1"],
                 advice,
@@ -315,7 +315,7 @@ class RegressionHead(Head):
         cheap = self.constant(targets)
         if result.get("test_mse", -1.0) >= cheap["mse"]:
             logger.warning(
-                "시험 평균 제곱 오차 %.3f은(는) 늘 평균만 답할 때의 %.3f보다 작지 않습니다. 거의 배우지 못했습니다. %s",
+                "시험 평균 제곱 오차 %.3f은(는) 늘 평균만 답할 때의 %.3f보다 작지 않습니다. 거의 배우지 못했으니 %s",
                 result["test_mse"],
                 cheap["mse"],
                 advice,

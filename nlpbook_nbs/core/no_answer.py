@@ -231,16 +231,14 @@ def scores_in_parts(
 
     형식: Rajpurkar 외 (2018), SQuAD 2.0의 HasAns와 NoAns.
     """
-    silent = {key: ("",) for key, golds in references.items() if not any(golds)}
+    silent: dict[str, tuple[str, ...]] = {key: ("",) for key, golds in references.items() if not any(golds)}
     if not silent:
         return score(predictions, references)
     answered = {key: golds for key, golds in references.items() if key not in silent}
     right = score(predictions, silent)["em"]
-    parts = {
-        "no_answer": (len(silent), {"em": right, "f1": right})
-    }  # 빈 글끼리는 나눌 글자가 없어 F1도 EM과 같습니다.
-    if answered:
-        parts["has_answer"] = (len(answered), score(predictions, answered))
+    parts = {"has_answer": (len(answered), score(predictions, answered))} if answered else {}
+    # 빈 글끼리는 견줄 글자가 없으므로 F1도 EM과 같습니다.
+    parts["no_answer"] = (len(silent), {"em": right, "f1": right})
     total = {
         name: sum(n * each[name] for n, each in parts.values()) / len(references) for name in ("em", "f1")
     }

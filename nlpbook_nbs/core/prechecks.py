@@ -151,7 +151,8 @@ def learning_problems(
         "학습할 가중치가 하나도 없습니다(모두 requires_grad=False). 배울 층의 requires_grad를 켜세요.",
     )
     told = rate_problems(args, getattr(task, "model", None))
-    data, other = getattr(train, "dataset", None), getattr(val, "dataset", None)
+    data: Any = getattr(train, "dataset", None)
+    other: Any = getattr(val, "dataset", None)
     size = getattr(train, "batch_size", None)
     if size and hasattr(data, "__len__") and 1 < len(data) < size:
         told.append(

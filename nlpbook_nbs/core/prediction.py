@@ -65,10 +65,11 @@ def open_saved(
 
 # %% ../../nbs/core/prediction.ipynb #9a617bcd
 def check_scores(
-    outputs: Any,  # 모델의 출력 (이름과 텐서의 사전)
+    outputs: Any,  # 모델의 출력
 ) -> None:
     """점수에 `nan`이나 `inf`가 있으면 `NlpbookError`를 냅니다. `-inf`는 고르지 말라는 뜻으로 쓰는 모델이 있어 그대로 둡니다."""
-    for name, scores in outputs.items():
+    for name in ("logits", "start_logits", "end_logits"):
+        scores = getattr(outputs, name, None)
         if torch.is_tensor(scores) and not bool((scores < torch.inf).all()):
             raise NlpbookError(
                 f"모델의 점수({name})가 유한한 수가 아니어서(nan이나 inf) 답할 수 없습니다. 16비트로 저장한 모델이면 32비트로 읽고, 아니면 온전한 모델인지 확인하세요."

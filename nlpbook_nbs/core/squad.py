@@ -11,6 +11,7 @@ import os
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Optional
 
@@ -91,14 +92,37 @@ def _answers_of(question: dict[str, Any], path: str | os.PathLike, where: str) -
         raise NlpbookError(f"{path}: {where}의 is_impossible이 {flag!r}입니다. true나 false로 고치세요.")
     if impossible:
         return [], True
-    answers = question.get("answers")
-    if isinstance(answers, dict):  # {"text": [...], "answer_start": [...]}
-        columns = [_list_of(answers, key, path, f"{where}의 answers") for key in ("text", "answer_start")]
-        question = {"answers": [{"text": text, "answer_start": start} for text, start in zip(*columns)]}
-    found = _list_of(question, "answers", path, where)
-    return found, impossible is None and not found
+    found = _list_of(question | {"answers": _as_rows(question.get("answers"))}, "answers", path, where)
+    found = [
+        answer | {"answer_start": _whole(answer.get("answer_start"))} if isinstance(answer, dict) else answer
+        for answer in found
+    ]
+    empty = all(isinstance(answer, dict) and answer.get("text") == "" for answer in found)
+    return found, impossible is None and empty
 
 
+def _as_rows(answers: Any) -> Any:
+    """`datasets`가 저장한 `{"text": [...], "answer_start": [...]}`을 정답의 목록으로. 다른 꼴은 그대로 둡니다."""
+    if not isinstance(answers, dict) or not {"text", "answer_start"} <= answers.keys():
+        return answers
+    columns = [
+        answers[key] if isinstance(answers[key], list) else [answers[key]] for key in ("text", "answer_start")
+    ]
+    return [{"text": text, "answer_start": start} for text, start in zip_longest(*columns)]
+
+
+def _whole(start: Any) -> Any:
+    """표를 거치며 글이나 실수가 된 자리(`"3"`, `3.0`)를 정수로. 다른 것은 그대로 둡니다."""
+    if (
+        isinstance(start, float)
+        and start.is_integer()
+        or isinstance(start, str)
+        and start.strip().isdecimal()
+    ):
+        return int(start)
+    return start
+
+# %% ../../nbs/core/squad.ipynb #789134ef
 def _paragraphs(path: str | os.PathLike) -> Iterator[tuple[str, str, list]]:
     """파일의 문단들: `(자리, 지문, 문항들)`. 문단 없이 늘어선 문항은 저마다 문단 하나로 봅니다."""
     value = read_json(path)
@@ -245,7 +269,9 @@ def squad_file(
     found = next((path for path in paths if path.is_file()), None)
     if found is None:
         told = ", ".join(path.name for path in paths)
-        raise NlpbookError(f"{folder}: {mode} 문항을 읽을 파일이 없습니다. {told} 가운데 하나를 두세요.")
+        raise NlpbookError(
+            f"{folder}: {mode} 문항을 읽을 파일이 없습니다. {told} 가운데 하나를 두세요. 공개 말뭉치이면 nlpbook download로 받을 수 있습니다."
+        )
     return found
 
 # %% ../../nbs/core/squad.ipynb #b443a8f4

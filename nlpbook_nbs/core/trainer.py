@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -133,6 +134,7 @@ class Trainer(pl.Trainer):
     ) -> None:
         self.args, self.history = args, History(options.get("log_every_n_steps") or args.log_every_n_steps)
         self.resume_checkpoint = ResumeCheckpoint(args)
+        self._aside: Path | None = None  # 이번 학습이 옆으로 옮겨 둔 지난 체크포인트
         keep = [self.resume_checkpoint] if options.get("enable_checkpointing", True) else []
         watch = StopOnDivergence(args)  # 쓸 수 없는 모델을 아무도 저장하지 못하게 맨 앞에 둡니다.
         super().__init__(callbacks=[watch, self.history, *callbacks, *keep], **options)
@@ -151,7 +153,7 @@ class Trainer(pl.Trainer):
         train_dataloader: Any = None,  # `train_dataloaders`의 옛 이름 (책)
         **options: Any,
     ) -> None:
-        """학습합니다. 이어서 할 수 없는 체크포인트이거나 Ctrl+C로 멈추면 `NlpbookError`를 냅니다."""
+        """학습합니다. 배울 것이 없거나, 이어서 할 수 없는 체크포인트이거나, 발산하거나 Ctrl+C로 멈추면 `NlpbookError`를 냅니다."""
         if train_dataloader is not None:
             warnings.warn(
                 "train_dataloader는 옛 이름입니다. train_dataloaders로 바꾸어 쓰세요.",
@@ -219,6 +221,9 @@ class Trainer(pl.Trainer):
     def _stopped_by_hand(self) -> Iterator[None]:
         try:
             yield
+        except NlpbookError:  # 발산했습니다.
+            self._take_old_run_back()
+            raise
         except SystemExit:  # Lightning은 Ctrl+C를 받으면 그 신호를 막고 정리한 다음 프로그램을 끝내려 합니다.
             signal.signal(signal.SIGINT, signal.default_int_handler)
             again = (
@@ -259,4 +264,14 @@ class Trainer(pl.Trainer):
             folder.parent.mkdir(parents=True, exist_ok=True)
             if folder.exists() and any(folder.iterdir()):
                 logger.info("%s에 있던 지난 체크포인트를 checkpoints.previous로 옮깁니다.", folder.parent)
-                replace(folder, folder.with_name(folder.name + ".previous"))
+                self._aside = folder.with_name(folder.name + ".previous")
+                replace(folder, self._aside)
+
+    def _take_old_run_back(self) -> None:
+        """아무것도 남기지 못하고 멈췄으면, 옆으로 옮겨 둔 지난 체크포인트를 제자리로 돌려놓습니다."""
+        folder = self.resume_checkpoint.path.parent
+        if self._aside is None or folder.exists() and any(folder.iterdir()):
+            return
+        with explain_os_errors(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            replace(self._aside, folder)
