@@ -143,10 +143,10 @@ def text_columns(
         rows = examples()
         seconds = None if rows[0].text_b is None else [row.text_b for row in rows]
         encoder, first = TextEncoder(tokenizer, args.max_seq_length), [row.text_a for row in rows]
-        columns, cut = encoder.read(first, seconds, where + " {}번째 예시")
+        columns = encoder(first, seconds, where + " {}번째 예시", with_cut=True)
         specials = tokenizer.num_special_tokens_to_add(pair=seconds is not None)
         columns["label"] = label_numbers(rows, labels, where)
-        return columns | reading_notes(tokenizer, columns, cut, specials)
+        return columns | reading_notes(tokenizer, columns, columns.pop("cut"), specials)
 
     source = corpus_fingerprint(corpus, root, mode, examples)
     folder, key = feature_folder(args, tokenizer, FORMAT, source, args.max_seq_length)

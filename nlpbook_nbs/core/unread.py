@@ -119,7 +119,7 @@ def encode_inputs(
     for number, row in enumerate(zip(*parts), start=1):
         if not all(map(str.strip, row)):
             raise NlpbookError(f"{number}번째 문장이 비었습니다. 한 글자 이상의 문장을 넣으세요.")
-    columns, cut = encoder.read(*parts)
+    columns = encoder(*parts, with_cut=True)
     specials = encoder.tokenizer.num_special_tokens_to_add(pair=len(parts) > 1)
     unknown = unknown_shares(encoder.tokenizer, columns["input_ids"], columns["offsets"], specials)
     if len(parts) > 1:  # 어느 쪽이 [UNK]인지는 따로 나누어 보아야 압니다.
@@ -127,7 +127,7 @@ def encode_inputs(
         sides = [encoder.tokens_of([part[place] for place in places]) for part in parts]
         unknown[places] = [max(_share(encoder.tokenizer, ids) for ids in row) for row in zip(*sides)]
     warn_about_inputs(unknown, "문장")
-    warn_about_cut(cut, "문장", encoder.max_seq_length, encoder.tokenizer.truncation_side)
+    warn_about_cut(columns.pop("cut"), "문장", encoder.max_seq_length, encoder.tokenizer.truncation_side)
     return columns, unknown
 
 
