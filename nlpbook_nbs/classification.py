@@ -14,29 +14,25 @@ from pathlib import Path
 from typing import Any, ClassVar, Optional
 
 import numpy as np
+from torch import nn
 
-from .core.arguments import DeployArguments, TrainArguments
+from .core.arguments import DeployArguments, Derived, TrainArguments, fill_in, option
 from .core.columns import FORMAT, cached_columns
 from .core.corpora import check_corpus
 from .core.digests import corpus_fingerprint
-from .core.encoding import TextEncoder, check_tokenizer, remember_side
+from .core.encoding import TextEncoder, check_tokenizer
 from .core.features import FeatureDataset, feature_folder, on_tpu
-from .core.models import check_model_head, load_model, load_tokenizer, read_pretrained
-from .core.prediction import predict_batches, prediction_device
+from .core.heads import HEADS, Head, claim_head, corpus_head, head_of, head_of_model, quiet_metrics
+from .core.heads import open_corpus as open_table_corpus
+from .core.models import load_model, load_tokenizer
+from .core.options import derived
+from .core.prediction import open_saved, predict_batches, prediction_device
 from .core.recipes import Recipe
-from .core.settings import NlpbookError, logger, set_seed
-from nlpbook_nbs.core.tables import (
-    TableCorpus,
-    check_examples,
-    check_texts,
-    label_counts,
-    label_numbers,
-    read_labeled_texts,
-)
-from .core.tables import open_corpus as open_table_corpus
+from .core.settings import logger, require, set_seed
+from .core.tables import TableCorpus, check_examples, check_texts, read_labeled_texts
 from .core.tasks import Task, drain
 from .core.training import run_training
-from .core.unread import NOTES, encode_inputs, reading_notes, tell_notes
+from .core.unread import encode_inputs, noted_columns, told_columns
 
 # %% ../nbs/02_classification.ipynb #ddb85a55
 TASK_NAME = "document-classification"
@@ -46,12 +42,37 @@ TASK_NAME = "document-classification"
 class ClassificationTrainArguments(TrainArguments):
     """문서 분류(와 문장 쌍 분류)의 학습 설정."""
 
-    metrics: ClassVar[tuple] = ("val_loss", "val_acc")
+    problem_type: Optional[str] = option(
+        None, "레이블의 꼴. 비우면 말뭉치를 보고 정함 (보통 single_label_classification)", choices=list(HEADS)
+    )
+    label_separator: str = option(",", "레이블이 여럿일 때(multi_label_classification) 사이에 적는 글")
 
+    corpus_types: ClassVar[dict[str, str]] = {}  # 꼴이 정해진 말뭉치의 이름과 problem_type
 
+    def __post_init__(self) -> None:
+        usual = self.corpus_types.get(self.downstream_corpus_name or "", Head.problem_type)
+        fill_in(self, "problem_type", usual)
+        if isinstance(self.monitor, Derived) and self.problem_type in HEADS:
+            fill_in(self, "monitor", head_of(self).best)
+        super().__post_init__()
+        require(
+            self.label_separator and "\t" not in self.label_separator,
+            f"label_separator={self.label_separator!r}: 레이블 사이에 적는 글을 하나 이상 적되, 칸을 나누는 탭은 쓰지 마세요.",
+        )
+
+    @property
+    def metrics(self) -> tuple[str, ...]:  # type: ignore[override]
+        """monitor에 쓸 수 있는 지표. `problem_type`에 따라 다릅니다."""
+        return ("val_loss", *(f"val_{name}" for name in head_of(self).metrics))
+
+# %% ../nbs/02_classification.ipynb #3eef3bb9
 @dataclass
 class ClassificationDeployArguments(DeployArguments):
     """문서 분류(와 문장 쌍 분류)의 추론 설정."""
+
+    threshold: float = option(
+        0.5, "레이블을 여럿 고르는 모델에서, 확률이 이 이상인 레이블을 답함", above=0, below=1
+    )
 
     also_opens: ClassVar[tuple] = ("pair-classification",)  # 책은 두 과제에 이 클래스를 씁니다.
 
@@ -62,7 +83,7 @@ class ClassificationExample:
 
     text_a: str
     text_b: Optional[str] = None
-    label: Optional[str] = None
+    label: Any = None  # 레이블. 여럿이면 목록이나 구분 기호로 이은 글, 점수이면 수
 
 
 def labeled_text(text: str, label: str) -> ClassificationExample:
@@ -117,9 +138,9 @@ class ClassificationFeatures:
     input_ids: list
     attention_mask: list
     token_type_ids: list
-    label: int
+    label: Any  # 레이블 번호. 여럿이면 레이블마다 0이나 1인 목록, 점수이면 수
 
-
+# %% ../nbs/02_classification.ipynb #934bc0b0
 def text_columns(
     args: Any,  # 학습 설정
     tokenizer: Any,  # 모델과 짝이 되는 토크나이저
@@ -128,11 +149,12 @@ def text_columns(
 ) -> tuple[dict[str, np.ndarray], str]:
     """말뭉치의 `mode` 부분을 `(열 사전, 지문)`으로 바꿉니다. 지문은 말뭉치와 토크나이저, 설정이 모두 같을 때만 같습니다.
 
-    `label (n,)` int64 열은 `corpus.get_labels()`에서의 순서입니다. 틀린 예시가 있으면 `NlpbookError`를 냅니다.
+    `label` 열은 `corpus.get_labels()`에서의 번호 `(n,)` int64입니다. 레이블이 여럿이면 `(n, num_labels)`, 점수이면 `(n,)` float32입니다.
+    틀린 예시가 있으면 `NlpbookError`를 냅니다.
     """
     labels, where = check_corpus(corpus, mode), f"{type(corpus).__name__} {mode}"
+    head = corpus_head(args, corpus)
     check_tokenizer(tokenizer)
-    remember_side(tokenizer)
     root = os.path.join(args.downstream_corpus_root_dir, args.downstream_corpus_name or "")
 
     @cache
@@ -142,17 +164,12 @@ def text_columns(
     def build():
         rows = examples()
         seconds = None if rows[0].text_b is None else [row.text_b for row in rows]
-        encoder, first = TextEncoder(tokenizer, args.max_seq_length), [row.text_a for row in rows]
-        columns = encoder(first, seconds, where + " {}번째 예시", with_cut=True)
-        specials = tokenizer.num_special_tokens_to_add(pair=seconds is not None)
-        columns["label"] = label_numbers(rows, labels, where)
-        return columns | reading_notes(tokenizer, columns, columns.pop("cut"), specials)
+        encoder, firsts = TextEncoder(tokenizer, args.max_seq_length), [row.text_a for row in rows]
+        return noted_columns(encoder, firsts, seconds, where) | {"label": head.targets(rows, labels, where)}
 
     source = corpus_fingerprint(corpus, root, mode, examples)
-    folder, key = feature_folder(args, tokenizer, FORMAT, source, args.max_seq_length)
-    columns = cached_columns(folder, build, args.overwrite_cache)
-    tell_notes(columns.pop(NOTES, None), where, tokenizer.truncation_side)
-    return columns, key
+    folder, key = feature_folder(args, tokenizer, FORMAT, source, args.max_seq_length, *head.key)
+    return told_columns(cached_columns(folder, build, args.overwrite_cache), tokenizer, where), key
 
 # %% ../nbs/02_classification.ipynb #79b733b3
 class ClassificationDataset(FeatureDataset):
@@ -165,38 +182,41 @@ class ClassificationDataset(FeatureDataset):
         columns, self.fingerprint = text_columns(args, tokenizer, corpus, mode)
         fixed = args.pad_to_max_length or on_tpu()
         super().__init__(columns, ClassificationFeatures, tokenizer, args.max_seq_length, fixed)
-        self.corpus, self.mode = corpus, mode
+        self.corpus, self.mode, self.head = corpus, mode, head_of(args)
         self.label_names = list(getattr(corpus, "label_names", None) or corpus.get_labels())
-        if len(self.label_names) < 2:
-            raise NlpbookError(
-                f"{type(corpus).__name__}: 레이블이 {self.label_names}뿐이라 분류할 것이 없습니다. 레이블이 둘 이상이어야 합니다."
-            )
+        self.head.check_names(self.label_names, type(corpus).__name__)
 
 # %% ../nbs/02_classification.ipynb #59278c5a
 class ClassificationTask(Task):
-    """문서 분류와 문장 쌍 분류. 지표는 평균 손실 `loss`와 정확도 `acc`(맞힌 수 / 전체 수)입니다."""
+    """문서 분류와 문장 쌍 분류. 지표는 평균 손실 `loss`와 정확도 `acc`(맞힌 수 / 전체 수)입니다.
+
+    레이블을 여럿 고르면 `micro_f1`, `macro_f1`, `subset_acc`를, 점수를 맞히면 `pearson`, `spearman`, `mse`를 `acc` 대신 잽니다.
+    """
 
     def __init__(self, model: Any, args: Any):
-        from torchmetrics.classification import MulticlassAccuracy
-
         super().__init__(model, args)
-        self.accuracy = MulticlassAccuracy(num_classes=model.config.num_labels, average="micro")
+        self.head = head_of(args)
+        claim_head(self.head, model)
+        self.measures: Any = nn.ModuleDict(self.head.measures(model.config.num_labels))
 
     def update_metrics(self, outputs: Any, batch: dict[str, Any]) -> None:
         super().update_metrics(outputs, batch)
-        self.accuracy.update(outputs.logits.float(), batch["labels"])
+        for measure in self.measures.values():
+            measure.update(*self.head.compared(outputs.logits, batch["labels"]))
 
     def compute_metrics(self) -> dict[str, Any]:
-        return super().compute_metrics() | {"acc": drain(self.accuracy)}
+        with quiet_metrics():  # 답이 모두 같으면 상관계수가 정해지지 않으므로 0으로 적습니다.
+            found = {name: drain(measure).nan_to_num(0.0) for name, measure in self.measures.items()}
+        return super().compute_metrics() | found
 
 # %% ../nbs/02_classification.ipynb #e5628be2
 class TextClassifier:
     """글을 분류하는, 함수처럼 부를 수 있는 객체. 여러 스레드에서 함께 써도 됩니다.
 
-    문장 하나를 주면 `{"text", "label", "score", "scores", "unknown"}` 사전(dict)을, 목록을 주면 사전의 목록을 돌려줍니다.
-    문장 쌍 `(앞, 뒤)`를 주면 `text` 대신 `text_a`와 `text_b`가 담깁니다.
-    `score`는 고른 레이블의 확률, `scores`는 레이블마다의 확률입니다. 빈 문장이면 `NlpbookError`를 냅니다.
-    `unknown`은 토큰 가운데 `[UNK]`(어휘에 없는 말)의 몫(0과 1 사이)이고, 절반을 넘는 글이 있으면 한 번 경고합니다.
+    문장 하나를 주면 `{"text", "label", "score", "scores", "unknown"}` 사전(dict)을, 목록을 주면 사전의 목록을 돌려줍니다. 빈 문장이면 `NlpbookError`를 냅니다.
+    문장 쌍 `(앞, 뒤)`를 주면 `text` 대신 `text_a`와 `text_b`가 담깁니다. `score`는 고른 레이블의 확률, `scores`는 레이블마다의 확률입니다.
+    레이블을 여럿 고르는 모델은 `label`과 `score` 대신 `labels`(확률이 `threshold` 이상인 것의 목록)를, 점수를 내는 모델은 수 `score`를 답합니다.
+    `unknown`은 토큰 가운데 `[UNK]`(어휘에 없는 말)의 몫입니다. 절반을 넘는 글이 있으면 한 번 경고합니다.
     """
 
     def __init__(
@@ -206,8 +226,10 @@ class TextClassifier:
         max_seq_length: int = 128,  # 한 입력의 최대 토큰 수
         batch_size: int = 32,  # 한 번에 처리할 문장 수
         device: str | None = None,  # 쓸 장치. 비우면 있는 것 가운데 가장 빠른 것
+        threshold: float = 0.5,  # 레이블을 여럿 고르는 모델에서, 답으로 고를 확률의 문턱값
     ):
         check_tokenizer(tokenizer)
+        self.head, self.threshold = head_of_model(model.config), threshold
         self.device = prediction_device(device)
         self.model = model.eval().to(self.device)
         self.encode = TextEncoder(tokenizer, max_seq_length)
@@ -218,43 +240,44 @@ class TextClassifier:
         if isinstance(texts, (str, tuple)):
             return self([texts])[0]
         rows = list(texts)
-        return [
-            _result(row, self.names, shares) | {"unknown": unknown}
-            for row, shares, unknown in zip(rows, *self._read(rows))
-        ]
+        return [_result(self, *each) for each in zip(rows, *_read(self, rows))]
 
     def probabilities(self, texts: Sequence[str | tuple[str, str]]) -> np.ndarray:
-        """글이나 문장 쌍 `n`개의 레이블별 확률 `(n, num_labels)` float32. 줄의 합은 1입니다."""
-        return self._read(texts)[0]
-
-    def _read(self, texts: Sequence[str | tuple[str, str]]) -> tuple[np.ndarray, list[float]]:
-        rows, unknown = check_texts(texts), np.zeros(0)
-        found = np.zeros((len(rows), len(self.names)), dtype=np.float32)
-        if rows:
-            (columns, unknown), length = encode_inputs(self.encode, rows), self.max_seq_length
-            data = FeatureDataset(columns, ClassificationFeatures, self.tokenizer, length, on_tpu())
-            for places, _, outputs in predict_batches(self.model, data, self.batch_size, self.device):
-                found[places] = outputs.logits.float().softmax(dim=-1).cpu().numpy()
-        return found, unknown.tolist()
+        """글이나 문장 쌍 `n`개의 레이블별 확률 `(n, num_labels)` float32. 하나를 고르는 모델이면 줄의 합이 1, 점수를 내는 모델이면 점수입니다."""
+        return _read(self, texts)[0]
 
 # %% ../nbs/02_classification.ipynb #2fd6a663
-def _result(row: str | tuple[str, str], names: list[str], shares: np.ndarray) -> dict[str, Any]:
+def _read(classifier: TextClassifier, texts: Sequence[Any]) -> tuple[np.ndarray, list[float]]:
+    """`(레이블별 확률이나 점수 (n, num_labels), 글마다 [UNK]의 몫)`."""
+    rows, unknown = check_texts(texts), np.zeros(0)
+    found = np.zeros((len(rows), len(classifier.names)), dtype=np.float32)
+    if rows:
+        (columns, unknown), length = encode_inputs(classifier.encode, rows), classifier.max_seq_length
+        data = FeatureDataset(columns, ClassificationFeatures, classifier.tokenizer, length, on_tpu())
+        options = classifier.batch_size, classifier.device
+        for places, _, outputs in predict_batches(classifier.model, data, *options):
+            found[places] = classifier.head.shares(outputs.logits).cpu().numpy()
+    return found, unknown.tolist()
+
+
+def _result(
+    classifier: TextClassifier, row: str | tuple[str, str], shares: np.ndarray, unknown: float
+) -> dict[str, Any]:
     text = {"text": row} if isinstance(row, str) else dict(zip(("text_a", "text_b"), row))
-    scores = dict(zip(names, shares.tolist()))
-    return text | {"label": names[shares.argmax()], "score": float(shares.max()), "scores": scores}
+    answer = classifier.head.answer(classifier.names, shares, classifier.threshold)
+    return text | answer | {"unknown": unknown}
 
 
 def load_classifier(
     args: Any,  # 추론 설정
 ) -> TextClassifier:
     """`args.downstream_model_dir`에 저장된 모델로 `TextClassifier`를 만듭니다."""
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoModelForSequenceClassification
 
-    folder = str(Path(args.downstream_model_dir).absolute())
-    check_model_head(folder, "ForSequenceClassification")
-    model = read_pretrained(folder, AutoModelForSequenceClassification.from_pretrained)
-    tokenizer = read_pretrained(folder, AutoTokenizer.from_pretrained)
-    return TextClassifier(model, tokenizer, args.max_seq_length, args.batch_size, args.device)
+    folder, device = args.downstream_model_dir, args.device
+    model, tokenizer = open_saved(AutoModelForSequenceClassification, folder, device)
+    threshold = getattr(args, "threshold", 0.5)
+    return TextClassifier(model, tokenizer, args.max_seq_length, args.batch_size, device, threshold)
 
 # %% ../nbs/02_classification.ipynb #3da8feb6
 open_corpus = partial(open_table_corpus, known={"nsmc": NsmcCorpus}, own=TsvCorpus)
@@ -273,19 +296,11 @@ def train_classifier(
     train, val, test = (
         ClassificationDataset(args, tokenizer, corpus, mode) for mode in ("train", "val", "test")
     )
-    names = train.label_names
-    logger.info("레이블 %d개: %s", len(names), label_counts(train.columns["label"], names))
-    labels = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
-    model = load_model(AutoModelForSequenceClassification, args, **labels)
+    head, names, targets = train.head, train.label_names, test.columns["label"]
+    logger.info("%s", head.describe(train.columns["label"], names))
+    model = load_model(AutoModelForSequenceClassification, args, **head.config(names))
     result = run_training(ClassificationTask(model, args), args, train, val, test)
-    share = np.bincount(test.columns["label"]).max() / len(test)
-    if result.get("test_acc", 1.0) <= share:
-        logger.warning(
-            "시험 정확도 %.3f은(는) 가장 많은 레이블만 답할 때의 %.3f보다 높지 않습니다. 거의 배우지 못했으니 자료를 늘리거나 learning_rate와 epochs를 키워 보세요.",
-            result["test_acc"],
-            share,
-        )
-    return result | {"test_examples": len(test)}
+    return result | head.compare(result, targets) | {"test_examples": len(test)}
 
 # %% ../nbs/02_classification.ipynb #e8b6e448
 RECIPE = Recipe(
@@ -300,7 +315,7 @@ RECIPE = Recipe(
             "lr_scheduler": "linear",
             "warmup_ratio": 0.1,
             "epochs": 5,
-            "monitor": "max val_acc",
+            "monitor": derived("max val_acc"),  # problem_type이 다르면 그에 맞는 것으로 바뀝니다.
         },
     },
     head="ForSequenceClassification",

@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['TASK_NAME', 'NLI_LABELS', 'NLI_LABEL_NAMES', 'open_corpus', 'RECIPE', 'PairTrainArguments', 'PairDeployArguments',
            'KlueNLICorpus', 'KorNLICorpus', 'read_nli_json', 'PairTsvCorpus', 'word_overlap', 'HypothesisOnlyBaseline',
-           'train_pairs']
+           'KorSTSCorpus', 'train_pairs']
 
 # %% ../nbs/03_paircls.ipynb #ef11e7fa
 import math
@@ -23,10 +23,12 @@ from nlpbook_nbs.classification import (
 )
 from .core.arguments import option
 from .core.files import read_json
+from .core.heads import SCORE, RegressionHead
+from .core.heads import open_corpus as open_table_corpus
+from .core.options import derived
 from .core.recipes import Recipe
 from .core.settings import NlpbookError
 from .core.tables import LabeledCorpus, TableCorpus, check_label, read_labeled_texts
-from .core.tables import open_corpus as open_table_corpus
 
 # %% ../nbs/03_paircls.ipynb #8fecab2a
 TASK_NAME = "pair-classification"
@@ -34,9 +36,11 @@ TASK_NAME = "pair-classification"
 
 @dataclass
 class PairTrainArguments(ClassificationTrainArguments):
-    """문장 쌍 분류의 학습 설정."""
+    """문장 쌍 분류의 학습 설정. `korsts`는 점수를 맞히는 말뭉치라 `problem_type`을 비우면 `regression`입니다."""
 
     downstream_task_name: str = option(TASK_NAME, "과제 이름")
+
+    corpus_types: ClassVar[dict[str, str]] = {"korsts": RegressionHead.problem_type}
 
 
 @dataclass
@@ -176,8 +180,28 @@ def _pieces(text: str) -> set[str]:
     text = f"^{text}$"
     return {text[i : i + size] for size in (1, 2, 3) for i in range(len(text) - size + 1)}
 
+# %% ../nbs/03_paircls.ipynb #7e924846
+class KorSTSCorpus(LabeledCorpus):
+    """KorSTS의 TSV 말뭉치: `sts-train.tsv`, `sts-dev.tsv`(검증), `sts-test.tsv`. 점수는 0과 5 사이입니다. 형식: Ham 외 (2020), KorNLI and KorSTS.
+
+    `problem_type="regression"`으로 학습합니다.
+    """
+
+    problem_type = RegressionHead.problem_type
+    labels = (SCORE,)
+    label_names = (SCORE,)
+    files: ClassVar[dict[str, str]] = {"train": "sts-train.tsv", "val": "sts-dev.tsv", "test": "sts-test.tsv"}
+
+    def get_files(self, data_root_path: str | Path, mode: str) -> list[Path]:
+        return [Path(data_root_path, self.files[mode])]
+
+    def get_examples(self, data_root_path: str | Path, mode: str) -> list[ClassificationExample]:
+        (path,) = self.get_files(data_root_path, mode)
+        columns, read = ["sentence1", "sentence2", "score"], RegressionHead().read
+        return read_labeled_texts(path, columns, ClassificationExample, None, read)
+
 # %% ../nbs/03_paircls.ipynb #99005a2b
-_KNOWN = {"klue-nli": KlueNLICorpus, "kornli": KorNLICorpus}
+_KNOWN = {"klue-nli": KlueNLICorpus, "kornli": KorNLICorpus, "korsts": KorSTSCorpus}
 open_corpus = partial(open_table_corpus, known=_KNOWN, own=PairTsvCorpus)
 
 
@@ -195,7 +219,12 @@ RECIPE = Recipe(
     deploy_arguments=PairDeployArguments,
     corpus="klue-nli",
     training={
-        "nlpbook-mini": {"batch_size": 16, "learning_rate": 3e-4, "epochs": 8, "monitor": "max val_acc"},
+        "nlpbook-mini": {
+            "batch_size": 16,
+            "learning_rate": 3e-4,
+            "epochs": 8,
+            "monitor": derived("max val_acc"),
+        },
     },
     head="ForSequenceClassification",
     open_corpus=open_corpus,

@@ -21,14 +21,9 @@ from .core.corpora import check_corpus
 from .core.digests import corpus_fingerprint
 from .core.encoding import check_tokenizer
 from .core.features import feature_folder, on_tpu
-from nlpbook_nbs.core.models import (
-    check_model_head,
-    load_model,
-    load_tokenizer,
-    read_pretrained,
-)
+from .core.models import load_model, load_tokenizer
 from .core.normalization import normalize_label
-from .core.prediction import predict_batches
+from .core.prediction import open_saved, predict_batches
 from .core.recipes import Recipe
 from .core.settings import require, set_seed
 from .core.spans import check_pairs, highlight_answer
@@ -289,12 +284,11 @@ class QuestionAnswerer:
 # %% ../nbs/05_qa.ipynb #52f8e032
 def load_answerer(args: QADeployArguments) -> QuestionAnswerer:
     """`args.downstream_model_dir`에 저장된 모델로 `QuestionAnswerer`를 만듭니다."""
-    from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+    from transformers import AutoModelForQuestionAnswering
 
-    folder = str(Path(args.downstream_model_dir or "").absolute())
-    check_model_head(folder, "ForQuestionAnswering")
-    model = read_pretrained(folder, AutoModelForQuestionAnswering.from_pretrained)
-    return QuestionAnswerer(model, read_pretrained(folder, AutoTokenizer.from_pretrained), args, args.device)
+    folder, device = args.downstream_model_dir or "", args.device
+    model, tokenizer = open_saved(AutoModelForQuestionAnswering, folder, device)
+    return QuestionAnswerer(model, tokenizer, args, device)
 
 # %% ../nbs/05_qa.ipynb #0fe14897
 def open_corpus(args: QATrainArguments) -> KorQuADV1Corpus:

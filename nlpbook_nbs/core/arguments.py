@@ -20,6 +20,7 @@ from nlpbook_nbs.core.folders import (
     embedded_name,
     read_model_config,
     read_model_record,
+    usable_positions,
 )
 from .options import Derived, check_options, derived, fill_in, option
 from .settings import NlpbookError, default_corpus_root, in_notebook, require
@@ -98,6 +99,11 @@ class TrainArguments:
     strategy: str = option("auto", "Lightning의 분산 전략 이름: auto, ddp, fsdp …")
     from_scratch: bool = option(False, "사전학습 가중치 없이 무작위 가중치에서 시작")
     resume: bool = option(False, "downstream_model_dir에 남은 체크포인트에서 이어서 학습")
+    save_dtype: str = option(
+        "float32",
+        "저장할 모델의 가중치 형. 학습은 늘 float32 가중치로 하고, 저장할 때만 바꿈",
+        choices=["float32", "bfloat16", "float16"],
+    )
     checkpoint_seconds: float = option(300.0, "이어 하기용 체크포인트를 남기는 간격 (초)", above=0)
     checkpoint_steps: Optional[int] = option(
         None, "이어 하기용 체크포인트를 남기는 간격 (스텝). 적으면 checkpoint_seconds 대신 씀", min=1
@@ -189,9 +195,13 @@ class DeployArguments:
         if record.get("task") in self.also_opens:
             self.downstream_task_name = derived(record["task"])
         check_model_task(folder, self.downstream_task_name)
-        fill_in(self, "max_seq_length", record.get("max_seq_length", 128))
+        config = read_model_config(folder)
+        usual = min(
+            128, usable_positions(config) or 128
+        )  # 이 패키지로 학습하지 않은 모델에는 기록이 없습니다.
+        fill_in(self, "max_seq_length", record.get("max_seq_length", usual))
         check_options(self)  # 기록에서 온 값도 봅니다.
-        check_max_seq_length(self.max_seq_length or 0, read_model_config(folder), folder)
+        check_max_seq_length(self.max_seq_length or 0, config, folder)
 
     @property
     def downstream_model_checkpoint_fpath(self) -> str:

@@ -143,12 +143,18 @@ def usable_positions(
 
 def _config_object(values: dict[str, Any]) -> Any:
     """설정 사전을 `transformers`의 설정 객체로. 모르는 종류의 모델이면 이름만 담은 객체입니다."""
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig, PretrainedConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    if values.get("model_type") in CONFIG_MAPPING:
-        return AutoConfig.for_model(**values)
-    return PretrainedConfig.from_dict(values)
+    try:
+        if values.get("model_type") in CONFIG_MAPPING:
+            return AutoConfig.for_model(**values)
+        return PretrainedConfig.from_dict(values)
+    except (StrictDataclassError, TypeError, ValueError) as error:
+        raise NlpbookError(
+            f"모델 설정(config.json)을 읽을 수 없습니다({' '.join(str(error).split())[:160]}). 그 값을 고치거나 모델 폴더를 다시 받으세요."
+        ) from error
 
 
 def check_max_seq_length(

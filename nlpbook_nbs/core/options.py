@@ -91,7 +91,7 @@ def check_options(
         if limits:
             _check_number(item.name, value, limits, kinds[item.name])
         require(
-            not choices or value in choices,
+            not choices or value in choices or value is None and type(None) in get_args(kinds[item.name]),
             f"{item.name}={value!r}: {', '.join(choices or [])} 가운데 하나여야 합니다.",
         )
 

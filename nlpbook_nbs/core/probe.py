@@ -17,7 +17,7 @@ import torch
 
 from .encoding import readable_tokens
 from .folders import resolve_model_name, usable_positions
-from .models import quiet_library, read_pretrained
+from .models import check_vocabulary, quiet_library, read_pretrained
 from .normalization import check_unicode, normalize_text, normalize_texts
 from .prediction import prediction_device
 from .settings import NlpbookError, require
@@ -140,10 +140,11 @@ def load_probe(
     kind = type(read_pretrained(name, AutoConfig.from_pretrained))
     require(kind in MODEL_FOR_MASKED_LM_MAPPING, nothing)
     with quiet_library():
-        load = partial(AutoModelForMaskedLM.from_pretrained, output_loading_info=True)
+        load = partial(AutoModelForMaskedLM.from_pretrained, dtype=torch.float32, output_loading_info=True)
         model, info = read_pretrained(name, load)
     require(not info["missing_keys"], nothing)
     tokenizer = read_pretrained(name, AutoTokenizer.from_pretrained)
+    check_vocabulary(model, tokenizer)
     return MaskProbe(model, tokenizer, batch_size, bf16, device)
 
 
@@ -157,7 +158,7 @@ def graft_head(
 
     probe = load_probe(pretrained, **options)
     with quiet_library():
-        body = read_pretrained(str(fine_tuned), AutoModel.from_pretrained)
+        body = read_pretrained(str(fine_tuned), partial(AutoModel.from_pretrained, dtype=torch.float32))
     wanted, given = probe.model.base_model.state_dict(), body.state_dict()
     if any(name not in given or given[name].shape != tensor.shape for name, tensor in wanted.items()):
         raise NlpbookError(

@@ -37,6 +37,9 @@ def read_labeled_texts(
     columns: Sequence[str],  # 글이 든 열들과 레이블의 열
     example: Callable[..., Any],  # `example(글, …, 레이블)` → 예시 하나
     labels: Sequence[str] | None = None,  # 쓸 수 있는 레이블. `None`이면 따지지 않습니다
+    read_label: Callable[
+        ..., Any
+    ] = check_label,  # `read_label(적힌 글, 쓸 수 있는 레이블, 자리)` → 예시에 담을 레이블
 ) -> list[Any]:
     """TSV의 줄들을 예시의 목록으로 읽습니다. 글은 한 바이트도 바꾸지 않습니다.
 
@@ -45,7 +48,7 @@ def read_labeled_texts(
     known = None if labels is None else set(labels)
     examples, empty, quoted = [], [], []
     for number, (*texts, label) in read_tsv(path, columns):
-        examples.append(example(*texts, check_label(label, known, f"{path}:{number}")))
+        examples.append(example(*texts, read_label(label, known, f"{path}:{number}")))
         if not all(map(str.strip, texts)):
             empty.append(number)
         if any(map(_is_quoted, texts)):
@@ -108,6 +111,7 @@ class TableCorpus(LabeledCorpus):
 
     columns: ClassVar[tuple[str, ...]]
     example: ClassVar[Callable[..., Any]]
+    head: Any = None  # 레이블의 열을 읽는 법(`core.heads`의 `Head`). 비우면 줄마다 레이블 하나
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
@@ -119,6 +123,9 @@ class TableCorpus(LabeledCorpus):
         if self._labels is None:
             (path,) = self.get_files("", "train")
             rows = read_tsv(path, self.columns[-1:])
+            if self.head is not None:
+                self._labels = self.head.names((label, f"{path}:{number}") for number, (label,) in rows)
+                return self._labels
             self._labels = sorted({check_label(label, None, f"{path}:{number}") for number, (label,) in rows})
             if len(self._labels) < 2:
                 raise NlpbookError(
@@ -145,10 +152,11 @@ class TableCorpus(LabeledCorpus):
 
     def get_examples(self, data_root_path: str | Path, mode: str) -> list[Any]:
         """`mode`의 예시들."""
+        read = check_label if self.head is None else self.head.read
         return [
             row
             for path in self.get_files(data_root_path, mode)
-            for row in read_labeled_texts(path, self.columns, self.example, self.get_labels())
+            for row in read_labeled_texts(path, self.columns, self.example, self.get_labels(), read)
         ]
 
 # %% ../../nbs/core/tables.ipynb #ca1db108

@@ -25,7 +25,7 @@ from .cpu import cheap_random_numbers
 from .files import explain_os_errors
 from .folders import CHECKPOINTS, check_model_task
 from .history import History
-from .models import EXPORT_PART, export_model
+from .models import EXPORT_PART, check_fit, export_model
 from .resume import ResumableDataLoader, ResumeCheckpoint, load_checkpoint, training_identity
 from .samplers import SharingSampler
 from .settings import NlpbookError, logger, require
@@ -147,6 +147,7 @@ class Trainer(pl.Trainer):
             train_dataloaders, datamodule = None, train_dataloaders
         self._check_validation(model, val_dataloaders, datamodule)
         check_model_task(self.args.downstream_model_dir, self.args.downstream_task_name)
+        check_fit(getattr(model, "model", None), train_dataloaders)
         train_dataloaders = ResumableDataLoader.wrap(train_dataloaders)
         self.resume_checkpoint.identity = training_identity(self.args, self, model, train_dataloaders)
         if ckpt_path is None and not self.fast_dev_run:
