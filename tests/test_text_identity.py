@@ -465,13 +465,13 @@ def test_a_decomposed_question_file_becomes_the_same_windows(mini_tokenizer):
 # ---- 읽지 못한 글과 잘린 글
 
 THAI = "ภาพยนตร์เรื่องนี้สนุกมาก"
-UNREAD = [THAI, "愛是心中唯一不變美麗的神話", "가" * 117, "１２３４５６", f"{THAI} 영화 {THAI}"]
+UNREAD = [THAI, "愛是心中唯一不變美麗的神話", "가" * 117, "１２３４５６", f"{THAI} 영화"]
 
 
 @pytest.mark.parametrize("text", UNREAD)
 def test_a_text_that_is_nearly_all_unknown_is_said_to_be(classifier, messages, text):
     (row, plain) = classifier([text, "이 영화 최고"])
-    assert 0.5 < row["unknown"] <= 1 and plain["unknown"] == 0
+    assert 0.5 <= row["unknown"] <= 1 and plain["unknown"] == 0
     told = [line for line in messages() if "unknown" in line]
     assert len(told) == 1 and told[0].startswith("1번째 문장")
 
@@ -527,7 +527,7 @@ def test_training_says_per_split_how_many_texts_were_unread_or_cut_even_from_the
         data = ClassificationDataset(args, tokenizer, corpus, "train")
         told = [line for line in messages() if line.startswith("TsvCorpus train:")]
         assert len(told) == 2 * round
-        assert "8건 가운데 2건은 절반 넘게 [UNK]" in told[-2]
+        assert "8건 가운데 2건은 절반 이상이 [UNK]" in told[-2]
         assert "8건 가운데 1건이 길어서" in told[-1] and f"모두 {cut}토큰" in told[-1]
         assert {"right": "뒤쪽", "left": "앞쪽"}[side] in told[-1]
     row = slice(*data.columns["offsets"][2:4])

@@ -43,7 +43,7 @@ def unknown_shares(
     return counts / np.maximum(np.diff(offsets) - specials, 1)
 
 # %% ../../nbs/core/unread.ipynb #068f68ae
-MANY_UNKNOWN = 0.5  # [UNK]가 이보다 많으면 읽지 못한 글로 봅니다
+MANY_UNKNOWN = 0.5  # [UNK]가 이만큼 되면 읽지 못한 글로 봅니다
 _MANY_ROWS = 0.01  # 이보다 많은 글에서 그러면 경고합니다
 NOTES = "notes"  # 캐시에 함께 두는 열: 글의 수, 읽지 못한 글, 토큰, [UNK], 잘린 글, 잘라 낸 토큰의 수 `(6,)` int64
 
@@ -58,7 +58,7 @@ def reading_notes(
     ids, offsets = columns["input_ids"], columns["offsets"]
     shares = unknown_shares(tokenizer, ids, offsets, specials)
     lengths = np.maximum(np.diff(offsets) - specials, 0)
-    unread = int((shares > MANY_UNKNOWN).sum())
+    unread = int((shares >= MANY_UNKNOWN).sum())
     counts = [len(shares), unread, lengths.sum(), round((shares * lengths).sum()), (cut > 0).sum(), cut.sum()]
     return {NOTES: np.array(counts, np.int64)}
 
@@ -73,7 +73,7 @@ def tell_notes(
     if notes is None:
         return
     rows, unread, tokens, unknown, cut_rows, cut = np.asarray(notes).tolist()
-    if unknown > MANY_UNKNOWN * tokens:
+    if tokens and unknown >= MANY_UNKNOWN * tokens:
         logger.warning(
             "%s: 토큰의 %.0f%%가 [UNK]입니다. 토크나이저가 이 글에 맞는지, do_lower_case=False로 읽었는지 확인하세요.",
             where,
@@ -82,7 +82,7 @@ def tell_notes(
     elif unread:
         logger.log(
             _level(unread, rows),
-            "%s: %s건 가운데 %s건은 절반 넘게 [UNK]여서 거의 읽지 못합니다.",
+            "%s: %s건 가운데 %s건은 절반 이상이 [UNK]여서 거의 읽지 못합니다.",
             *(where, f"{rows:,}", f"{unread:,}"),
         )
     if cut_rows:
@@ -153,10 +153,10 @@ def warn_about_inputs(
     what: str,  # 입력을 부르는 말: `"문장"`, `"질문"`
 ) -> None:
     """거의 `[UNK]`인 입력이 있으면 몇 번째인지 한 번 경고합니다."""
-    unread = unknown > MANY_UNKNOWN
+    unread = unknown >= MANY_UNKNOWN
     if unread.any():
         logger.warning(
-            "%s %s은(는) 절반 넘게 [UNK](어휘에 없는 말)여서 답을 믿을 수 없습니다. 결과의 unknown이 그 몫입니다.",
+            "%s %s은(는) 절반 이상이 [UNK](어휘에 없는 말)여서 답을 믿을 수 없습니다. 결과의 unknown이 그 몫입니다.",
             *(_numbered(unread), what),
         )
 
