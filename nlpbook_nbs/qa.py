@@ -269,7 +269,7 @@ class QuestionAnswerer:
         sheet = no_answer.AnswerSheet(self.args.n_best_size)
         threshold = getattr(self.args, "null_score_diff_threshold", None)
         asked = [place for place, (_, context) in enumerate(pairs) if normalize_label(context)]
-        unknown = [0.0] * len(pairs)
+        unknown: Any = [0.0] * len(pairs)
         if asked:
             columns, unknown = self.encoder.ask(pairs, asked)
             data = WindowDataset(columns, self.tokenizer, self.args, on_tpu())

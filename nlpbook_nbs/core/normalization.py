@@ -229,8 +229,8 @@ def with_followers(
     if not tails or not len(spans):
         return spans
     whole = np.arange(len(text) + 1)
-    for start, end in tails:
-        whole[start:end] = end
+    for begin, stop in tails:
+        whole[begin:stop] = stop
     start, end = spans[:, 0], spans[:, 1]
     limit = np.append(start, len(text))[np.searchsorted(start, end, side="left")]
     longer = np.where(end > start, np.maximum(end, np.minimum(whole[end], limit)), end)

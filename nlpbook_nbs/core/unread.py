@@ -132,7 +132,7 @@ def encode_inputs(
     for number, row in enumerate(zip(*parts), start=1):
         if not all(map(str.strip, row)):
             raise NlpbookError(f"{number}번째 문장이 비었습니다. 한 글자 이상의 문장을 넣으세요.")
-    columns = encoder(*parts, with_cut=True)
+    columns = encoder(parts[0], parts[1] if len(parts) > 1 else None, with_cut=True)
     specials = encoder.tokenizer.num_special_tokens_to_add(pair=len(parts) > 1)
     unknown = unknown_shares(encoder.tokenizer, columns["input_ids"], columns["offsets"], specials)
     if len(parts) > 1:  # 어느 쪽이 [UNK]인지는 따로 나누어 보아야 압니다.
