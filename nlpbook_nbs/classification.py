@@ -18,7 +18,7 @@ from .core.arguments import DeployArguments, Derived, TrainArguments, fill_in, o
 from .core.columns import FORMAT, cached_columns
 from .core.corpora import check_corpus, corpus_folder
 from .core.digests import corpus_fingerprint
-from .core.encoding import TextEncoder, check_tokenizer, remember_side
+from .core.encoding import TextEncoder, check_tokenizer
 from .core.features import FeatureDataset, feature_folder, on_tpu
 from .core.heads import HEADS, Head, claim_head, corpus_head, head_of, head_of_model, quiet_metrics
 from .core.heads import open_corpus as open_table_corpus
@@ -37,7 +37,7 @@ from nlpbook_nbs.core.tables import (
 )
 from .core.tasks import Task, drain
 from .core.training import run_training
-from .core.unread import NOTES, encode_inputs, reading_notes, tell_notes
+from .core.unread import encode_inputs, noted_columns, told_columns
 
 # %% ../nbs/02_classification.ipynb #ddb85a55
 TASK_NAME = "document-classification"
@@ -160,7 +160,6 @@ def text_columns(
     labels, where = check_corpus(corpus, mode), f"{type(corpus).__name__} {mode}"
     head = corpus_head(args, corpus)
     check_tokenizer(tokenizer)
-    remember_side(tokenizer)
     root = corpus_folder(args)
 
     @cache
@@ -170,17 +169,12 @@ def text_columns(
     def build():
         rows = examples()
         seconds = None if rows[0].text_b is None else [row.text_b for row in rows]
-        encoder, first = TextEncoder(tokenizer, args.max_seq_length), [row.text_a for row in rows]
-        columns, cut = encoder.read(first, seconds, where + " {}번째 예시")
-        specials = tokenizer.num_special_tokens_to_add(pair=seconds is not None)
-        columns["label"] = head.targets(rows, labels, where)
-        return columns | reading_notes(tokenizer, columns, cut, specials)
+        encoder, firsts = TextEncoder(tokenizer, args.max_seq_length), [row.text_a for row in rows]
+        return noted_columns(encoder, firsts, seconds, where) | {"label": head.targets(rows, labels, where)}
 
     source = corpus_fingerprint(corpus, root, mode, examples)
     folder, key = feature_folder(args, tokenizer, FORMAT, source, args.max_seq_length, *head.key)
-    columns = cached_columns(folder, build, args.overwrite_cache)
-    tell_notes(columns.pop(NOTES, None), where, tokenizer.truncation_side)
-    return columns, key
+    return told_columns(cached_columns(folder, build, args.overwrite_cache), tokenizer, where), key
 
 # %% ../nbs/02_classification.ipynb #79b733b3
 class ClassificationDataset(FeatureDataset):
@@ -229,7 +223,7 @@ class TextClassifier:
     문장 하나를 주면 `{"text", "label", "score", "scores", "unknown"}` 사전(dict)을, 목록을 주면 사전의 목록을 돌려줍니다. 빈 문장이면 `NlpbookError`를 냅니다.
     문장 쌍 `(앞, 뒤)`나 `{"text": 앞, "text_pair": 뒤}`를 주면 `text` 대신 `text_a`와 `text_b`가 담깁니다(받는 꼴은 `given_rows`). `score`는 고른 레이블의 확률, `scores`는 레이블마다의 확률입니다.
     레이블을 여럿 고르는 모델은 `label`과 `score` 대신 `labels`(확률이 `threshold` 이상인 것의 목록)를, 점수를 내는 모델은 수 `score`를 답합니다.
-    `unknown`은 토큰 가운데 `[UNK]`(어휘에 없는 말)의 몫(0과 1 사이)이고, 절반을 넘는 글이 있으면 한 번 경고합니다.
+    `unknown`은 토큰 가운데 `[UNK]`(어휘에 없는 말)의 몫이고, 절반 이상인 글이 있으면 한 번 경고합니다.
     """
 
     def __init__(
@@ -260,15 +254,14 @@ class TextClassifier:
 
 # %% ../nbs/02_classification.ipynb #2fd6a663
 def _read(classifier: TextClassifier, texts: Any) -> tuple[np.ndarray, list[float]]:
-    """글마다의 `(레이블별 확률이나 점수 (n, num_labels), [UNK]의 몫)`."""
+    """`(레이블별 확률이나 점수 (n, num_labels), 글마다 [UNK]의 몫)`."""
     rows, unknown = check_texts(texts), np.zeros(0)
     found = np.zeros((len(rows), len(classifier.names)), dtype=np.float32)
     if rows:
-        columns, unknown = encode_inputs(classifier.encode, rows)
-        tokenizer, length = classifier.tokenizer, classifier.max_seq_length
-        data = FeatureDataset(columns, ClassificationFeatures, tokenizer, length, on_tpu())
-        size, device = classifier.batch_size, classifier.device
-        for places, _, outputs in predict_batches(classifier.model, data, size, device):
+        (columns, unknown), length = encode_inputs(classifier.encode, rows), classifier.max_seq_length
+        data = FeatureDataset(columns, ClassificationFeatures, classifier.tokenizer, length, on_tpu())
+        options = classifier.batch_size, classifier.device
+        for places, _, outputs in predict_batches(classifier.model, data, *options):
             found[places] = classifier.head.shares(outputs.logits).cpu().numpy()
     return found, unknown.tolist()
 

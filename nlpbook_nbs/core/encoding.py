@@ -48,7 +48,8 @@ def remember_side(
     tokenizer: "PreTrainedTokenizerBase",
 ) -> None:
     """`truncation_side`를 저장할 설정에도 적어 둡니다. transformers 5는 읽은 다음에 바꾼 값을 저장하지 않아, 배울 때와 다른 쪽을 자르게 됩니다."""
-    tokenizer.init_kwargs["truncation_side"] = tokenizer.truncation_side
+    if tokenizer.truncation_side != tokenizer.init_kwargs.get("truncation_side", "right"):
+        tokenizer.init_kwargs["truncation_side"] = tokenizer.truncation_side
 
 
 def token_dtype(
@@ -80,28 +81,21 @@ class TextEncoder:
         self,
         texts: Sequence[str],  # 글 `n`개
         pairs: Sequence[str] | None = None,  # 짝이 되는 글 `n`개
+        where: str = "{}번째 글",  # 오류에 적을 자리. `{}`에 번호가 들어갑니다
+        with_cut: bool = False,  # 잘라 낸 토큰 수도 셈
     ) -> dict[str, np.ndarray]:
-        """글을 열의 사전으로 바꿉니다.
+        """글을 열의 사전으로 바꿉니다. 짝이 없는 서로게이트가 든 글이 있으면 `NlpbookError`를 냅니다.
 
         `input_ids (전체 토큰 수,)` uint16 또는 uint32, `offsets (n+1,)` int64,
-        0이 아닌 값이 있을 때만 `token_type_ids (전체 토큰 수,)` uint8.
+        0이 아닌 값이 있을 때만 `token_type_ids (전체 토큰 수,)` uint8, `with_cut`이면 글마다 잘라 낸 토큰 수 `cut (n,)` int64.
         """
-        return self.read(texts, pairs)[0]
-
-    def read(
-        self,
-        texts: Sequence[str],  # 글 `n`개
-        pairs: Sequence[str] | None = None,  # 짝이 되는 글 `n`개
-        where: str = "{}번째 글",  # 오류에 적을 자리. `{}`에 번호가 들어갑니다
-    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """`(열의 사전, 글마다 잘라 낸 토큰 수 (n,) int64)`. 짝이 없는 서로게이트가 든 글이 있으면 `NlpbookError`를 냅니다."""
         ids, types, lengths, cuts = [], [], [], []
         for start in range(0, len(texts), _CHUNK):
             chunk, others = (
                 None if part is None else normalize_texts(part[start : start + _CHUNK], where, start + 1)
                 for part in (texts, pairs)
             )
-            found, found_types, cut = self._encode(chunk, others)
+            found, found_types, cut = self._encode(chunk, others, with_cut)
             lengths.append(np.fromiter(map(len, found), np.int64, len(found)))
             total = int(lengths[-1].sum())
             ids.append(np.fromiter(itertools.chain.from_iterable(found), self.dtype, total))
@@ -111,9 +105,9 @@ class TextEncoder:
         columns = {"input_ids": np.concatenate(ids), "offsets": np.concatenate([[0], *lengths]).cumsum()}
         if any(block.any() for block in types):
             columns["token_type_ids"] = np.concatenate(types)
-        return columns, np.concatenate(cuts)
+        return columns | ({"cut": np.concatenate(cuts)} if with_cut else {})
 
-    def _encode(self, texts: Any, pairs: Any) -> tuple[Any, Any, np.ndarray]:
+    def _encode(self, texts: Any, pairs: Any, with_cut: bool) -> tuple[Any, Any, np.ndarray]:
         if self.backend is None:
             options = {"truncation": "longest_first", "max_length": self.max_seq_length}
             both = self.tokenizer(texts, pairs, return_token_type_ids=True, **options)
@@ -122,7 +116,7 @@ class TextEncoder:
             encodings = self.backend.encode_batch_fast(texts if pairs is None else list(zip(texts, pairs)))
             found, types, lost = [e.ids for e in encodings], [e.type_ids for e in encodings], encodings
         cut = np.zeros(len(found), np.int64)
-        full = [place for place, ids in enumerate(found) if len(ids) >= self.max_seq_length]
+        full = [place for place, ids in enumerate(found) if with_cut and len(ids) >= self.max_seq_length]
         if full:
             cut[full] = self._cut(full, texts, pairs, lost)
         return found, types, cut

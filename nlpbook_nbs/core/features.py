@@ -172,7 +172,8 @@ def data_collator(
         if values[0] is None:
             continue
         try:
-            batch[_BATCH_NAMES.get(name, name)] = torch.as_tensor(np.asarray(values))
+            tensor = torch.as_tensor(np.asarray(values))
+            batch[_BATCH_NAMES.get(name, name)] = tensor.float() if tensor.is_floating_point() else tensor
         except (ValueError, TypeError):
             raise NlpbookError(
                 f"data_collator: {name}의 길이가 서로 다릅니다. 같은 길이로 채운 특징을 넘기세요."
@@ -196,6 +197,6 @@ def trim(
     else:
         first = length - batch_width(length - first, length, len(mask))
     return {
-        name: t[:, first:last] if t.dim() > 1 and t.shape[1] == mask.shape[1] else t
-        for name, t in batch.items()
+        name: t if t.is_floating_point() or t.dim() < 2 or t.shape[1] != mask.shape[1] else t[:, first:last]
+        for name, t in batch.items()  # 레이블마다의 정답(실수)은 너비가 우연히 같아도 토큰의 열이 아닙니다.
     }

@@ -85,7 +85,7 @@ class Head:
     def compare(self, result: Mapping[str, Any], targets: np.ndarray, advice: str = "") -> dict[str, float]:
         """시험 점수가 값싼 답보다 낫지 않으면 경고합니다. 결과에 더할 값을 돌려줍니다."""
         share = self.constant(targets)["acc"]
-        if result.get("test_acc", 1.0) <= share:
+        if result.get("test_acc", 2.0) <= share + _ROUNDED:
             logger.warning(
                 "시험 정확도 %.3f은(는) 가장 많은 레이블만 답할 때의 %.3f보다 높지 않습니다. 거의 배우지 못했으니 %s",
                 result["test_acc"],
@@ -93,6 +93,10 @@ class Head:
                 advice,
             )
         return {}
+
+
+SCORE = "점수"  # 점수를 맞히는 모델의, 하나뿐인 출력의 이름
+_ROUNDED = 1e-6  # 결과의 점수는 소수점 아래 여섯 자리까지입니다.
 
 # %% ../../nbs/core/heads.ipynb #92ef5149
 def split_labels(
@@ -221,7 +225,7 @@ class MultiLabelHead(Head):
 
     def compare(self, result: Mapping[str, Any], targets: np.ndarray, advice: str = "") -> dict[str, float]:
         cheap = self.constant(targets)
-        if result.get("test_micro_f1", 1.0) <= cheap["micro_f1"]:
+        if result.get("test_micro_f1", 2.0) <= cheap["micro_f1"] + _ROUNDED:
             logger.warning(
                 "시험 micro-F1 %.3f은(는) 늘 같은 레이블만 답할 때의 %.3f보다 높지 않습니다. 거의 배우지 못했으니 %s",
                 result["test_micro_f1"],
@@ -313,7 +317,7 @@ class RegressionHead(Head):
 
     def compare(self, result: Mapping[str, Any], targets: np.ndarray, advice: str = "") -> dict[str, float]:
         cheap = self.constant(targets)
-        if result.get("test_mse", -1.0) >= cheap["mse"]:
+        if result.get("test_mse", -1.0) >= cheap["mse"] - _ROUNDED:
             logger.warning(
                 "시험 평균 제곱 오차 %.3f은(는) 늘 평균만 답할 때의 %.3f보다 작지 않습니다. 거의 배우지 못했으니 %s",
                 result["test_mse"],
@@ -321,9 +325,6 @@ class RegressionHead(Head):
                 advice,
             )
         return _beside(result, cheap)
-
-
-SCORE = "점수"  # 출력의 이름
 
 
 @contextmanager

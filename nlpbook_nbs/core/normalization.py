@@ -39,6 +39,16 @@ _INVISIBLE = re.compile(
 )
 
 
+@functools.cache
+def _suspects() -> np.ndarray:
+    """UTF-16 단위마다, 지울 글자의 일부일 수 있는지 `(65536,)`."""
+    marks = re.compile(f"[{_ALWAYS}{_JOINERS}{_SELECTORS}{_FILLERS}]")
+    found = np.zeros(1 << 16, bool)
+    found[[ord(mark) for mark in marks.findall("".join(map(chr, range(1 << 16))))]] = True
+    found[0xDB40] = True  # 깃발 뒤에 붙는 글자들의 첫 단위
+    return found
+
+
 def _without(found: re.Match) -> str:
     return " " if found[0] in "\u3164\uffa0" else ""  # 이 둘은 한 글자만큼 빈 자리로 보입니다.
 
@@ -76,11 +86,14 @@ def normalize_texts(
     """`normalize_text`한 글 `n`개의 목록. 짝이 없는 서로게이트가 든 글이 있으면 몇 번째인지 담은 `NlpbookError`를 냅니다."""
     together = "\n".join(texts)
     try:
-        check_unicode(together, where)
-    except NlpbookError:
+        codes = np.frombuffer(together.encode("utf-16-le"), np.uint16)
+    except UnicodeEncodeError:
         for number, text in enumerate(texts, start=first):
             check_unicode(text, where.format(number))
-    if unicodedata.is_normalized("NFC", together) and not _INVISIBLE.search(together):
+        raise
+    if unicodedata.is_normalized("NFC", together) and not (
+        _suspects()[codes].any() and _INVISIBLE.search(together)
+    ):
         return list(texts)
     return [normalize_text(text) for text in texts]
 
@@ -216,8 +229,8 @@ def with_followers(
     if not tails or not len(spans):
         return spans
     whole = np.arange(len(text) + 1)
-    for start, end in tails:
-        whole[start:end] = end
+    for begin, stop in tails:
+        whole[begin:stop] = stop
     start, end = spans[:, 0], spans[:, 1]
     limit = np.append(start, len(text))[np.searchsorted(start, end, side="left")]
     longer = np.where(end > start, np.maximum(end, np.minimum(whole[end], limit)), end)

@@ -237,7 +237,7 @@ def _notes(encoder: WindowEncoder, columns: dict[str, np.ndarray]) -> dict[str, 
     """읽지 못한 문항과 지문의 토큰, 길어서 자른 질문을 센 열."""
     read = {"input_ids": columns["context_ids"], "offsets": columns["context_offsets"]}
     notes = reading_notes(encoder.tokenizer, read, columns.pop("question_cut"))
-    notes[NOTES][:2] = len(columns["question_offsets"]) - 1, (encoder.unknown(columns) > MANY_UNKNOWN).sum()
+    notes[NOTES][:2] = len(columns["question_offsets"]) - 1, (encoder.unknown(columns) >= MANY_UNKNOWN).sum()
     return notes
 
 

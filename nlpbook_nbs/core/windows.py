@@ -137,8 +137,8 @@ class WindowEncoder:
         args: Any,  # `max_seq_length`, `max_query_length`, `doc_stride`가 있는 설정
     ) -> None:
         check_tokenizer(tokenizer)
-        remember_side(tokenizer)
         self.tokenizer, self.args, self.template = tokenizer, args, pair_template(tokenizer)
+        remember_side(tokenizer)
         self.backend: Any = fast_backend(tokenizer)
         self.dtype, self.composing = token_dtype(tokenizer), composes(self.backend)
         room = args.max_seq_length - args.max_query_length - self.template.count

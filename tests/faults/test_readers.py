@@ -74,7 +74,8 @@ READERS = {
 }
 ODD = st.sampled_from(
     [b"", b"\0", b"\t", b"\n", b"\r\n", b"\xef\xbb\xbf", b"\xff\xfe", b'"', b'""', b"{", b"}", b"[", b"]", b"null", b"-1",
-     b"1e999", b"NaN", b"9" * 5000, b"\\ud800", "\u2028".encode(), "가".encode(), "👍🏽".encode(), b"\xc0\x80", b"<!DOCTYPE html>"]
+     b"1e999", b"NaN", b"9" * 5000, b"\\ud800", "\u2028".encode(), "가".encode(), "👍🏽".encode(), b"\xc0\x80", b"<!DOCTYPE html>",
+     "\u1112\u1161\u11ab".encode(), "\u200b".encode(), "\u3164".encode(), "\u202e".encode(), b"\xed\xa0\xbd", b"\xb0\xa1", b"\\udc00\\ud83d"]
 )  # fmt: skip
 
 
