@@ -218,6 +218,20 @@ def test_every_family_answers_the_same_in_a_plain_pipeline(name, task, base, tra
         assert here["label"] == there["label"] and here["score"] == pytest.approx(there["score"], abs=1e-5)
 
 
+@pytest.mark.parametrize("problem_type", ["multi_label_classification", "regression"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_learns_several_labels_and_scores(name, problem_type, base, trained, own_data):
+    labels = ["가,나", "", "나"] if problem_type.startswith("multi") else ["5", "1.5", "3"]
+    rows = "document\tlabel\n" + "".join(f"{text}\t{label}\n" for (text, _), label in zip(ROWS, labels))
+    for mode in ("train", "val", "test"):
+        (own_data / "one" / f"{mode}.tsv").write_text(rows, encoding="utf-8")
+    folder = trained("doc-cls", base(name), problem_type=problem_type, batch_size=2)
+    assert read_model_config(folder)["problem_type"] == problem_type
+    plain = pipeline("text-classification", model=str(folder))("연기가 정말 좋았어요", top_k=None)
+    ours = nlpbook.load(folder)("연기가 정말 좋았어요")
+    assert ours["scores"] == pytest.approx({row["label"]: row["score"] for row in plain}, abs=1e-5)
+
+
 class FewQuestions(KorQuADV1Corpus):
     def get_examples(self, data_root_path, mode):
         return super().get_examples(data_root_path, mode)[:8]
