@@ -355,6 +355,35 @@ def test_a_decoder_without_a_padding_number_trains_with_the_tokenizers(tmp_path,
     assert len(nlpbook.load(folder, max_seq_length=32)(["좋아요", "정말 별로였어요"])) == 2
 
 
+def test_a_decoder_reads_the_last_token_that_is_not_the_tokenizers_padding(tmp_path, mini_tokenizer):
+    from transformers import GPT2Config, GPT2ForSequenceClassification
+
+    config = GPT2Config(vocab_size=8000, n_positions=64, n_embd=32, n_layer=1, n_head=2, pad_token_id=7)
+    GPT2ForSequenceClassification(config).save_pretrained(tmp_path)
+    mini_tokenizer.save_pretrained(tmp_path)
+    predict = nlpbook.load(tmp_path)
+    alone, beside = predict("좋아요"), predict(["좋아요", "길고 길어서 앞의 글을 채우게 하는 글"])[0]
+    assert alone["score"] == pytest.approx(beside["score"], abs=1e-5)
+
+
+def test_pretraining_does_not_go_on_from_a_model_with_one_kind_of_sentence(tmp_path, mini_tokenizer):
+    from transformers import BertConfig, BertForPreTraining
+
+    from nlpbook_nbs.core.pretraining import PretrainArguments, load_pretraining_model
+
+    config = BertConfig(vocab_size=8000, type_vocab_size=1, max_position_embeddings=LONGEST, **SIZES)
+    BertForPreTraining(config).save_pretrained(tmp_path / "one-kind")
+    mini_tokenizer.save_pretrained(tmp_path / "one-kind")
+    (tmp_path / "text.txt").write_text("글 하나\n글 둘\n", encoding="utf-8")
+    args = PretrainArguments(
+        pretrained_model_name=str(tmp_path / "one-kind"),
+        train_file=str(tmp_path / "text.txt"),
+        max_seq_length=32,
+    )
+    with refused("token_type_ids", "1가지"):
+        load_pretraining_model(args, mini_tokenizer)
+
+
 @pytest.mark.parametrize("wrong", [None, "길게"])
 def test_a_position_limit_that_is_not_a_number_is_one_sentence(wrong, base, tmp_path):
     folder = tmp_path / "null"

@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from .files import explain_os_errors
 from nlpbook_nbs.core.folders import (
     CHECKPOINTS,
+    COUNTS_FROM_PADDING,
     MODEL_RECORD,
     has_weights,
     read_model_config,
@@ -58,14 +59,16 @@ def check_vocabulary(
     model: Any,  # transformers 모델
     tokenizer: Any,  # 그 모델과 함께 쓸 토크나이저
 ) -> None:
-    """토크나이저의 번호가 모델의 임베딩보다 크면 `NlpbookError`를 냅니다. 모델에 적히지 않은 `pad_token_id`는 토크나이저의 것으로 채웁니다."""
+    """토크나이저의 번호가 모델의 임베딩보다 크면 `NlpbookError`를 냅니다. 모델 설정의 `pad_token_id`는 토크나이저의 것으로 맞춥니다."""
     rows = model.get_input_embeddings().weight.shape[0]
     highest = max(tokenizer.get_vocab().values(), default=0)
     require(
         highest < rows,
         f"{model.config.name_or_path or type(model).__name__}: 토크나이저의 토큰 번호는 {highest}까지인데 모델의 임베딩은 {rows}개입니다. 모델과 함께 저장된 토크나이저를 쓰거나, 토큰을 더했다면 model.resize_token_embeddings(len(tokenizer))로 늘려 저장하세요.",
     )
-    if getattr(model.config, "pad_token_id", None) is None:
+    if (
+        model.config.model_type not in COUNTS_FROM_PADDING
+    ):  # GPT처럼 채우지 않은 마지막 토큰을 보는 모델에 필요합니다.
         model.config.pad_token_id = tokenizer.pad_token_id
 
 
