@@ -245,6 +245,23 @@ def test_a_separator_that_cannot_separate_is_refused(own, separator):
         own(COMMENTS, MULTI, label_separator=separator)
 
 
+@pytest.mark.parametrize(
+    ("rows", "hint"),
+    [
+        ([("가", "0.5"), ("나", "1"), ("다", "2.25")], REGRESSION),
+        ([("가", "욕설"), ("나", "욕설,차별"), ("다", "차별")], MULTI),
+        ([("가", "0"), ("나", "1"), ("다", "2")], None),
+        ([("가", "서울, 부산"), ("나", "대구")], None),
+    ],
+)
+def test_labels_that_look_like_another_kind_are_pointed_out(own, messages, rows, hint):
+    train_classifier(own(rows))
+    found = [message for message in messages() if message.startswith("레이블 ")]
+    assert len(found) == 1 and [kind for kind in (REGRESSION, MULTI) if kind in found[0]] == (
+        [hint] if hint else []
+    )
+
+
 def test_an_unknown_kind_is_refused(own):
     with refused("problem_type='multilabel'", MULTI):
         own(COMMENTS, "multilabel")

@@ -6,6 +6,7 @@ __all__ = ['SCORE', 'HEADS', 'Head', 'split_labels', 'label_name', 'warn_about_s
 
 # %% ../../nbs/core/heads.ipynb #b1796bf3
 import math
+import re
 import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -79,7 +80,7 @@ class Head:
 
     def describe(self, targets: np.ndarray, names: Sequence[str]) -> str:
         """정답들을 로그에 적는 한 줄로."""
-        return f"레이블 {len(names)}개: {label_counts(targets, names)}"
+        return f"레이블 {len(names)}개: {label_counts(targets, names)}{_other_kind([*map(str, names)])}"
 
     def compare(self, result: Mapping[str, Any], targets: np.ndarray) -> dict[str, float]:
         """시험 점수가 값싼 답보다 낫지 않으면 경고합니다. 결과에 더할 값을 돌려줍니다."""
@@ -91,6 +92,17 @@ class Head:
                 share,
             )
         return {}
+
+
+def _other_kind(names: Sequence[str]) -> str:
+    """레이블의 이름들이 점수나, 쉼표로 이은 레이블 여럿으로 보이면 로그에 덧붙일 말."""
+    parts = {part.strip() for name in names if "," in name for part in name.split(",")}
+    numbers = all(re.fullmatch(r"[-+]?\d+(\.\d+)?", name) for name in names) and "." in "".join(names)
+    if len(names) > 2 and numbers:
+        return " · 레이블이 모두 수입니다. 점수를 맞히려면 problem_type='regression'을 적으세요."
+    if parts & set(names):
+        return " · 쉼표가 든 레이블이 있습니다. 레이블이 여럿이면 problem_type='multi_label_classification'을 적으세요."
+    return ""
 
 
 SCORE = "점수"  # 점수를 맞히는 모델의, 하나뿐인 출력의 이름
