@@ -21,7 +21,6 @@ from .core.digests import corpus_fingerprint
 from .core.encoding import TextEncoder, check_tokenizer
 from .core.features import FeatureDataset, feature_folder, on_tpu
 from .core.heads import HEADS, Head, claim_head, corpus_head, head_of, head_of_model, quiet_metrics
-from .core.heads import open_corpus as open_table_corpus
 from .core.inputs import check_texts, given_rows
 from .core.labels import distinct_labels, model_labels
 from .core.models import load_model, load_tokenizer
@@ -30,11 +29,8 @@ from .core.prediction import open_saved, predict_batches, prediction_device
 from .core.rates import learning_advice
 from .core.recipes import Recipe
 from .core.settings import logger, require, set_seed
-from nlpbook_nbs.core.tables import (
-    TableCorpus,
-    check_examples,
-    read_labeled_texts,
-)
+from .core.tables import TableCorpus, check_examples, read_labeled_texts
+from .core.tables import open_corpus as open_table_corpus
 from .core.tasks import Task, drain
 from .core.training import run_training
 from .core.unread import encode_inputs, noted_columns, told_columns
@@ -157,8 +153,8 @@ def text_columns(
     `label` 열은 `corpus.get_labels()`에서의 번호 `(n,)` int64입니다. 레이블이 여럿이면 `(n, num_labels)`, 점수이면 `(n,)` float32입니다.
     틀린 예시가 있으면 `NlpbookError`를 냅니다.
     """
-    labels, where = check_corpus(corpus, mode), f"{type(corpus).__name__} {mode}"
     head = corpus_head(args, corpus)
+    labels, where = check_corpus(corpus, mode), f"{type(corpus).__name__} {mode}"
     check_tokenizer(tokenizer)
     root = corpus_folder(args)
 

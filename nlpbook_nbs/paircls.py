@@ -24,11 +24,11 @@ from nlpbook_nbs.classification import (
 from .core.arguments import option
 from .core.files import read_json
 from .core.heads import SCORE, RegressionHead
-from .core.heads import open_corpus as open_table_corpus
 from .core.options import derived
 from .core.recipes import Recipe
 from .core.settings import NlpbookError
 from .core.tables import LabeledCorpus, TableCorpus, TextWatch, check_label, read_labeled_texts
+from .core.tables import open_corpus as open_table_corpus
 
 # %% ../nbs/03_paircls.ipynb #8fecab2a
 TASK_NAME = "pair-classification"

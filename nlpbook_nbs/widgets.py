@@ -104,4 +104,7 @@ def _short(text: str, length: int = 40) -> str:
 
 
 def _text_and_bars(found: Mapping[str, Any], *texts: str) -> str:
-    return "".join(f"<p>{escape(text)}</p>" for text in texts) + bars_html(found["scores"])
+    shown = "".join(f"<p>{escape(text)}</p>" for text in texts)
+    if "score" in found and "label" not in found:  # 점수를 내는 모델의 답은 확률이 아닙니다.
+        return shown + f"<p>{found['score']:.2f}</p>"
+    return shown + bars_html(found["scores"])

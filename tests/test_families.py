@@ -218,6 +218,20 @@ def test_every_family_answers_the_same_in_a_plain_pipeline(name, task, base, tra
         assert here["label"] == there["label"] and here["score"] == pytest.approx(there["score"], abs=1e-5)
 
 
+@pytest.mark.parametrize("problem_type", ["multi_label_classification", "regression"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_learns_several_labels_and_scores(name, problem_type, base, trained, own_data):
+    labels = ["가,나", "", "나"] if problem_type.startswith("multi") else ["5", "1.5", "3"]
+    rows = "document\tlabel\n" + "".join(f"{text}\t{label}\n" for (text, _), label in zip(ROWS, labels))
+    for mode in ("train", "val", "test"):
+        (own_data / "one" / f"{mode}.tsv").write_text(rows, encoding="utf-8")
+    folder = trained("doc-cls", base(name), problem_type=problem_type, batch_size=2)
+    assert read_model_config(folder)["problem_type"] == problem_type
+    plain = pipeline("text-classification", model=str(folder))("연기가 정말 좋았어요", top_k=None)
+    ours = nlpbook.load(folder)("연기가 정말 좋았어요")
+    assert ours["scores"] == pytest.approx({row["label"]: row["score"] for row in plain}, abs=1e-5)
+
+
 class FewQuestions(KorQuADV1Corpus):
     def get_examples(self, data_root_path, mode):
         return super().get_examples(data_root_path, mode)[:8]
@@ -339,6 +353,35 @@ def test_a_decoder_without_a_padding_number_trains_with_the_tokenizers(tmp_path,
     folder = trained("doc-cls", tmp_path / "gpt")
     assert read_model_config(folder)["pad_token_id"] == mini_tokenizer.pad_token_id
     assert len(nlpbook.load(folder, max_seq_length=32)(["좋아요", "정말 별로였어요"])) == 2
+
+
+def test_a_decoder_reads_the_last_token_that_is_not_the_tokenizers_padding(tmp_path, mini_tokenizer):
+    from transformers import GPT2Config, GPT2ForSequenceClassification
+
+    config = GPT2Config(vocab_size=8000, n_positions=64, n_embd=32, n_layer=1, n_head=2, pad_token_id=7)
+    GPT2ForSequenceClassification(config).save_pretrained(tmp_path)
+    mini_tokenizer.save_pretrained(tmp_path)
+    predict = nlpbook.load(tmp_path)
+    alone, beside = predict("좋아요"), predict(["좋아요", "길고 길어서 앞의 글을 채우게 하는 글"])[0]
+    assert alone["score"] == pytest.approx(beside["score"], abs=1e-5)
+
+
+def test_pretraining_does_not_go_on_from_a_model_with_one_kind_of_sentence(tmp_path, mini_tokenizer):
+    from transformers import BertConfig, BertForPreTraining
+
+    from nlpbook_nbs.core.pretraining import PretrainArguments, load_pretraining_model
+
+    config = BertConfig(vocab_size=8000, type_vocab_size=1, max_position_embeddings=LONGEST, **SIZES)
+    BertForPreTraining(config).save_pretrained(tmp_path / "one-kind")
+    mini_tokenizer.save_pretrained(tmp_path / "one-kind")
+    (tmp_path / "text.txt").write_text("글 하나\n글 둘\n", encoding="utf-8")
+    args = PretrainArguments(
+        pretrained_model_name=str(tmp_path / "one-kind"),
+        train_file=str(tmp_path / "text.txt"),
+        max_seq_length=32,
+    )
+    with refused("token_type_ids", "1가지"):
+        load_pretraining_model(args, mini_tokenizer)
 
 
 @pytest.mark.parametrize("wrong", [None, "길게"])

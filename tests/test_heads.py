@@ -21,6 +21,7 @@ from nlpbook_nbs.classification import (
     ClassificationTask,
     ClassificationTrainArguments,
     TextClassifier,
+    TsvCorpus,
     open_corpus,
     train_classifier,
 )
@@ -173,6 +174,20 @@ def test_numpy_numbers_are_scores(own, mini_tokenizer):
         dataset_of(own(COMMENTS, MULTI), mini_tokenizer, Scores())
 
 
+def test_a_corpus_made_by_hand_is_read_as_the_settings_say(own, mini_tokenizer, tmp_path):
+    args = own([("글 하나", "1"), ("글 둘", "2")], REGRESSION)
+    corpus = TsvCorpus(tmp_path / "corpora" / "mine")
+    for kind, shape, count in (
+        (REGRESSION, (2,), 1),
+        (None, (2,), 2),
+        (MULTI, (2, 2), 2),
+        (REGRESSION, (2,), 1),
+    ):
+        dataset = dataset_of(own([("글 하나", "1"), ("글 둘", "2")], kind), mini_tokenizer, corpus)
+        assert dataset.columns["label"].shape == shape and corpus.num_labels == count
+    assert args.metrics == ("val_loss", "val_pearson", "val_spearman", "val_mse")
+
+
 def test_features_of_another_kind_or_separator_are_not_taken_from_the_cache(own, mini_tokenizer):
     rows = [("글 하나", "1;2"), ("글 둘", "1,2"), ("글 셋", "1")]
     found = [
@@ -228,6 +243,23 @@ def test_the_default_monitor_of_the_card_follows_the_kind(task, given, monitor):
 def test_a_separator_that_cannot_separate_is_refused(own, separator):
     with refused("label_separator"):
         own(COMMENTS, MULTI, label_separator=separator)
+
+
+@pytest.mark.parametrize(
+    ("rows", "hint"),
+    [
+        ([("가", "0.5"), ("나", "1"), ("다", "2.25")], REGRESSION),
+        ([("가", "욕설"), ("나", "욕설,차별"), ("다", "차별")], MULTI),
+        ([("가", "0"), ("나", "1"), ("다", "2")], None),
+        ([("가", "서울, 부산"), ("나", "대구")], None),
+    ],
+)
+def test_labels_that_look_like_another_kind_are_pointed_out(own, messages, rows, hint):
+    train_classifier(own(rows))
+    found = [message for message in messages() if message.startswith("레이블 ")]
+    assert len(found) == 1 and [kind for kind in (REGRESSION, MULTI) if kind in found[0]] == (
+        [hint] if hint else []
+    )
 
 
 def test_an_unknown_kind_is_refused(own):
@@ -302,6 +334,14 @@ def test_a_model_whose_answer_cannot_be_read_is_refused(saved, problem_type, min
     model.config.problem_type = problem_type
     with refused(problem_type, "config.json"):
         TextClassifier(model, mini_tokenizer)
+
+
+def test_a_score_is_shown_as_a_number_not_as_a_share(saved):
+    from nlpbook_nbs.widgets import TextDemo
+
+    demo = TextDemo(nlpbook.load(saved(1, REGRESSION)))
+    found = demo(TEXT)
+    assert f"{found['score']:.2f}" in demo.result.value and "%" not in demo.result.value
 
 
 def test_a_usual_classifier_answers_as_before(saved):

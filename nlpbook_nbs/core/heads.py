@@ -2,10 +2,11 @@
 
 # %% auto #0
 __all__ = ['SCORE', 'HEADS', 'Head', 'split_labels', 'label_name', 'warn_about_separator', 'MultiLabelHead', 'RegressionHead',
-           'quiet_metrics', 'head_of', 'head_of_model', 'claim_head', 'open_corpus', 'corpus_head']
+           'quiet_metrics', 'head_of', 'head_of_model', 'claim_head', 'corpus_head']
 
 # %% ../../nbs/core/heads.ipynb #b1796bf3
 import math
+import re
 import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import tables
 from .normalization import normalize_label
 from .settings import NlpbookError, logger, require
 from .tables import TableCorpus, label_counts, label_numbers
@@ -80,7 +80,7 @@ class Head:
 
     def describe(self, targets: np.ndarray, names: Sequence[str]) -> str:
         """정답들을 로그에 적는 한 줄로."""
-        return f"레이블 {len(names)}개: {label_counts(targets, names)}"
+        return f"레이블 {len(names)}개: {label_counts(targets, names)}{_other_kind([*map(str, names)])}"
 
     def compare(self, result: Mapping[str, Any], targets: np.ndarray, advice: str = "") -> dict[str, float]:
         """시험 점수가 값싼 답보다 낫지 않으면 경고합니다. 결과에 더할 값을 돌려줍니다."""
@@ -93,6 +93,17 @@ class Head:
                 advice,
             )
         return {}
+
+
+def _other_kind(names: Sequence[str]) -> str:
+    """레이블의 이름들이 점수나, 쉼표로 이은 레이블 여럿으로 보이면 로그에 덧붙일 말."""
+    parts = {part.strip() for name in names if "," in name for part in name.split(",")}
+    numbers = all(re.fullmatch(r"[-+]?\d+(\.\d+)?", name) for name in names) and "." in "".join(names)
+    if len(names) > 2 and numbers:
+        return " · 레이블이 모두 수입니다. 점수를 맞히려면 problem_type='regression'을 적으세요."
+    if parts & set(names):
+        return " · 쉼표가 든 레이블이 있습니다. 레이블이 여럿이면 problem_type='multi_label_classification'을 적으세요."
+    return ""
 
 
 SCORE = "점수"  # 점수를 맞히는 모델의, 하나뿐인 출력의 이름
@@ -274,7 +285,7 @@ class RegressionHead(Head):
             values.add(self.read(label, None, where))
         require(
             len(values) > 1,
-            f"{where or 'train'}: 점수가 {', '.join(map(str, values)) or '하나도 없고'}뿐이라 배울 것이 없습니다. 서로 다른 점수가 둘 이상 있어야 합니다.",
+            f"{where or 'train'}: 서로 다른 점수가 {len(values)}가지뿐이라 배울 것이 없습니다. 둘 이상 있어야 합니다.",
         )
         return [SCORE]
 
@@ -375,27 +386,17 @@ def claim_head(
     model.config.problem_type = head.problem_type
 
 # %% ../../nbs/core/heads.ipynb #14500440
-def open_corpus(
-    args: Any,  # 학습 설정
-    known: Mapping[str, type],  # 말뭉치 이름 → 말뭉치 클래스
-    own: type[TableCorpus],  # 목록에 없는 이름일 때 쓸, 내 자료의 클래스
-) -> Any:
-    """`args`의 말뭉치 객체. `core.tables`의 것과 같되 내 자료는 `args.problem_type`대로 레이블을 읽습니다."""
-    corpus, head = tables.open_corpus(args, known, own), head_of(args)
-    if isinstance(corpus, TableCorpus) and type(head) is not Head:
-        corpus.head = head
-    return corpus
-
-
 def corpus_head(
     args: Any,  # 학습 설정
     corpus: Any,  # 말뭉치 객체. 꼴이 정해져 있으면 `problem_type`에 적어 둡니다
 ) -> Head:
-    """설정과 말뭉치에 맞는 출력층. 말뭉치에 적힌 꼴이 설정과 다르면 `NlpbookError`를 냅니다."""
+    """설정과 말뭉치에 맞는 출력층. 내 자료이면 그 방법으로 레이블을 읽게 합니다. 말뭉치에 적힌 꼴이 설정과 다르면 `NlpbookError`를 냅니다."""
     head = head_of(args)
     wanted = getattr(corpus, "problem_type", head.problem_type)
     require(
         wanted == head.problem_type,
         f"{type(corpus).__name__}: {wanted} 말뭉치인데 설정은 {head.problem_type}입니다. problem_type={wanted!r}을(를) 적으세요.",
     )
+    if isinstance(corpus, TableCorpus):
+        corpus.read_with(None if type(head) is Head else head)
     return head

@@ -24,6 +24,7 @@ from .files import explain_os_errors
 from .finite import check_weights, finite_number
 from nlpbook_nbs.core.folders import (
     CHECKPOINTS,
+    COUNTS_FROM_PADDING,
     MODEL_RECORD,
     has_weights,
     read_model_config,
@@ -62,14 +63,16 @@ def check_vocabulary(
     model: Any,  # transformers 모델
     tokenizer: Any,  # 그 모델과 함께 쓸 토크나이저
 ) -> None:
-    """토크나이저의 번호가 모델의 임베딩보다 크면 `NlpbookError`를 냅니다. 모델에 적히지 않은 `pad_token_id`는 토크나이저의 것으로 채웁니다."""
+    """토크나이저의 번호가 모델의 임베딩보다 크면 `NlpbookError`를 냅니다. 모델 설정의 `pad_token_id`는 토크나이저의 것으로 맞춥니다."""
     rows = model.get_input_embeddings().weight.shape[0]
     highest = max(tokenizer.get_vocab().values(), default=0)
     require(
         highest < rows,
         f"{model.config.name_or_path or type(model).__name__}: 토크나이저의 토큰 번호는 {highest}까지인데 모델의 임베딩은 {rows}개입니다. 모델과 함께 저장된 토크나이저를 쓰거나, 토큰을 더했다면 model.resize_token_embeddings(len(tokenizer))로 늘려 저장하세요.",
     )
-    if getattr(model.config, "pad_token_id", None) is None:
+    if (
+        model.config.model_type not in COUNTS_FROM_PADDING
+    ):  # GPT처럼 채우지 않은 마지막 토큰을 보는 모델에 필요합니다.
         model.config.pad_token_id = tokenizer.pad_token_id
 
 
@@ -101,7 +104,7 @@ def matched_tokenizer(
     types = ["token_type_ids"] if takes_types(model) else []
     names = ["input_ids", *types, "attention_mask"]
     length = usable_positions(model.config)
-    if length is None:  # 자리에 한계가 없으면 토크나이저에 적힌 길이를, 그것도 없으면 학습한 길이를 씁니다.
+    if length is None:  # 자리마다의 임베딩이 없는 모델이면 토크나이저나 모델 설정에 적힌 길이를 씁니다.
         nominal = getattr(model.config, "max_position_embeddings", None)
         known = [each for each in (tokenizer.model_max_length, nominal) if each and 0 < each < _ENDLESS]
         length = known[0] if known else tokenizer.model_max_length
@@ -188,9 +191,10 @@ def save_weights(
     cast = {name: made.get((value.data_ptr(), value.shape), value) for name, value in state.items()}
     with no_library_bars():
         model.save_pretrained(folder, state_dict=cast)
-    config = copy.deepcopy(model.config)
-    config.dtype = wanted
-    config.save_pretrained(folder)
+    if (folder / "config.json").is_file():  # 덧붙인 가중치만 저장하는 모델(peft)에는 없습니다.
+        config = copy.deepcopy(model.config)
+        config.dtype = wanted
+        config.save_pretrained(folder)
 
 # %% ../../nbs/core/models.ipynb #365fd6ff
 def export_model(
@@ -280,15 +284,15 @@ def _reading_errors() -> tuple[type[Exception], ...]:
 # %% ../../nbs/core/models.ipynb #7db3dac7
 def check_model_head(
     folder: str,  # 모델 폴더
-    head: str,  # 출력층 클래스의 끝 이름
+    head: str,  # 출력층 클래스의 이름에 든 말
 ) -> None:
-    """`folder`의 모델에 `head`(`ForSequenceClassification` 등)로 끝나는 출력층이 없으면 `NlpbookError`를 냅니다.
+    """`folder`의 모델에 `head`(`ForSequenceClassification` 등)라는 출력층이 없으면 `NlpbookError`를 냅니다.
 
     출력층이 없는 모델을 그대로 읽으면 무작위 가중치로 답하기 때문입니다. 질의응답의 출력이 시작과 끝 둘이 아니어도 그렇습니다.
     """
     config = read_model_config(folder)
     kinds = config.get("architectures") or []
-    if kinds and not any(kind.endswith(head) for kind in kinds):
+    if kinds and not any(head in kind for kind in kinds):  # XLNet의 것은 …ForQuestionAnsweringSimple입니다.
         raise NlpbookError(
             f"{folder}: {', '.join(kinds)} 모델이라 이 과제의 출력층이 없습니다. nlpbook train으로 먼저 학습한 모델의 폴더를 적으세요."
         )

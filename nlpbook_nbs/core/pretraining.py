@@ -173,6 +173,10 @@ def _load_known(args: PretrainArguments, tokenizer: "PreTrainedTokenizerBase") -
         f"{name}: {config.model_type} 모델입니다. pretrained_model_name에 BERT 구조의 모델 폴더나 이름을 적으세요.",
     )
     require(
+        config.type_vocab_size >= 2,
+        f"{name}: 문장 구분(token_type_ids)이 {config.type_vocab_size}가지뿐인 모델이라 다음 문장 맞히기(NSP)를 배울 수 없습니다. 문장 구분이 둘인 BERT를 적으세요.",
+    )
+    require(
         config.vocab_size >= len(tokenizer),
         f"{name}: 모델의 어휘 {config.vocab_size}개보다 토크나이저의 어휘 {len(tokenizer)}개가 많습니다. 모델과 함께 저장된 토크나이저를 쓰세요.",
     )

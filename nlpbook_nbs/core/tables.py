@@ -166,6 +166,11 @@ class TableCorpus(LabeledCorpus):
         self._labels: list[str] | None = None
         self._told: set[str] = set()
 
+    def read_with(self, head: Any) -> None:
+        """레이블의 열을 `head`의 방법으로 읽게 합니다. `None`이면 줄마다 레이블 하나입니다."""
+        if head != self.head:
+            self.head, self._labels = head, None
+
     def get_labels(self) -> list[str]:
         """학습 파일에 나오는 레이블의 목록 (가나다순). 레이블이 둘보다 적으면 `NlpbookError`를 냅니다."""
         if self._labels is None:
