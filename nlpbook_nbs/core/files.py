@@ -23,7 +23,6 @@ from typing import Any
 from filelock import FileLock
 
 from .names import existing_path, path_hint, twin_hint
-from .normalization import normalize_label
 from .settings import NlpbookError, cache_dir, logger
 
 # %% ../../nbs/core/files.ipynb #c2c61f28
@@ -292,6 +291,8 @@ def column_places(
     where: str,  # 오류에 적을 자리: `"train.tsv:1"`
 ) -> list[int]:
     """`columns`의 열이 몇 번째인지. 이름은 다듬어 견줍니다. 없거나 둘 이상이면 `NlpbookError`를 냅니다."""
+    from nlpbook_nbs.core.normalization import normalize_label
+
     names, shown = [normalize_label(name) for name in header], " | ".join(header)[:80]
     for name in columns:
         if name not in names:

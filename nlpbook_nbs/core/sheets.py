@@ -14,7 +14,6 @@ from typing import Any
 
 from .files import column_places, read_text, split_lines, warn_once
 from .names import existing_path, path_hint
-from .normalization import normalize_label
 from .settings import NlpbookError
 
 # %% ../../nbs/core/sheets.ipynb #265fdc2f
@@ -107,6 +106,8 @@ def read_delimited(
 
 def _holds(text: str, mark: str, columns: Sequence[str]) -> bool:
     """첫 줄을 `mark`로 나누면 `columns`가 모두 나오면 `True`."""
+    from nlpbook_nbs.core.normalization import normalize_label
+
     try:
         _, cells = next(split_quoted(text, mark))
     except Malformed:
@@ -127,6 +128,8 @@ def _records(path: Path, text: str, mark: str, first: int) -> Iterator[Record]:
 def _rows(
     path: Path, header: list[str], places: list[int], records: Iterator[Record]
 ) -> Iterator[tuple[int, list[str]]]:
+    from nlpbook_nbs.core.normalization import normalize_label
+
     named = max((place for place, name in enumerate(header, start=1) if normalize_label(name)), default=0)
     empty: list[int] = []  # 아직 뒤에 글이 나오지 않은 빈 줄들
     for number, cells in records:
