@@ -191,9 +191,7 @@ def read_inputs(
 def _standard_rows(fields: Sequence[str]) -> Iterator[Any]:
     for number, line in enumerate(_standard_lines(), start=1):
         if isinstance(line, bytes):
-            problem = (
-                f"UTF-8로 읽을 수 없는 글자가 있습니다.{guessed_format(line)} 파일을 UTF-8로 저장하세요."
-            )
+            problem = f"UTF-8로 읽을 수 없는 글자가 있습니다.{guessed_format(line)}"
         else:
             cells = line.split("\t")
             problem = BLANK if not line.strip() else _problem(cells, fields)
