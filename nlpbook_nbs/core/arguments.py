@@ -24,7 +24,6 @@ from nlpbook_nbs.core.folders import (
     usable_positions,
 )
 from .names import existing_path, path_hint, twin_hint
-from .normalization import normalize_label
 from .options import Derived, check_options, derived, fill_in, option
 from .settings import NlpbookError, default_corpus_root, in_notebook, require
 
@@ -251,6 +250,8 @@ def read_json_arguments(
     path: str | os.PathLike,  # JSON 파일
 ) -> dict[str, Any]:
     """JSON 파일에서 `cls`의 필드 값을 사전으로 읽습니다. 모르는 이름이나 깨진 파일이면 `NlpbookError`."""
+    from nlpbook_nbs.core.normalization import normalize_label
+
     path = Path(existing_path(path))
     require(path.is_file(), f"{path}: 설정 파일이 없습니다. 경로를 확인하세요.{path_hint(path)}")
     text = with_escaped_drives(read_text(path))

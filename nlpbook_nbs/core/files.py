@@ -24,7 +24,6 @@ from typing import Any
 from filelock import FileLock
 
 from .names import existing_path, path_hint, twin_hint
-from .normalization import normalize_label
 from .paths import is_held, place_of, replace
 from .settings import NlpbookError, cache_dir, logger
 
@@ -198,7 +197,7 @@ def read_text(
         if text is None:
             line = data.count(b"\n", 0, error.start) + 1
             raise NlpbookError(
-                f"{path}:{line}: UTF-8로 읽을 수 없는 글자가 있습니다.{guessed_format(data)} 파일을 UTF-8로 저장하세요."
+                f"{path}:{line}: UTF-8로 읽을 수 없는 글자가 있습니다.{guessed_format(data)}"
             ) from None
     warn_once(path, "CP949(한글 윈도우의 옛 방식)로 보여 CP949로 읽었습니다. 다음을 위해 UTF-8로 저장하세요.")
     return text
@@ -254,20 +253,20 @@ _COMMON = frozenset(
 def guessed_format(
     data: bytes,  # UTF-8이 아닌 파일의 내용이나 그 첫머리
 ) -> str:
-    """무엇으로 저장한 파일인지 짐작한 한 문장(앞에 빈칸이 붙습니다). 모르면 빈 글."""
+    """무엇으로 저장한 파일인지 짐작하고 어떻게 할지 적은 글(앞에 빈칸이 붙습니다)."""
     for head, what in _HEADS.items():
         if data.startswith(head):
             return f" {what}"
     if korean_text(data) is not None:
-        return " CP949(한글 윈도우의 옛 방식)로 저장한 파일 같습니다."
+        return " CP949(한글 윈도우의 옛 방식)로 저장한 파일 같습니다. 파일을 UTF-8로 저장하세요."
     if data[:64].count(0) > len(data[:64]) // 4:
-        return " UTF-16으로 저장한 파일 같습니다."
-    return ""
+        return " UTF-16으로 저장한 파일 같습니다. 파일을 UTF-8로 저장하세요."
+    return " 파일을 UTF-8로 저장하세요."
 
 
 _HEADS = {
-    codecs.BOM_UTF16_LE: "UTF-16(엑셀의 '유니코드 텍스트')으로 저장한 파일인데 중간이 깨졌습니다.",
-    codecs.BOM_UTF16_BE: "UTF-16으로 저장한 파일인데 중간이 깨졌습니다.",
+    codecs.BOM_UTF16_LE: "UTF-16(엑셀의 '유니코드 텍스트')으로 저장한 파일인데 중간이 깨졌습니다. 파일을 다시 UTF-8로 저장하세요.",
+    codecs.BOM_UTF16_BE: "UTF-16으로 저장한 파일인데 중간이 깨졌습니다. 파일을 다시 UTF-8로 저장하세요.",
     b"PK\x03\x04": "글 파일이 아니라 엑셀 문서(.xlsx)나 압축 파일입니다. 엑셀에서 'CSV UTF-8'로 저장하거나 압축을 푸세요.",
     b"\xd0\xcf\x11\xe0": "글 파일이 아니라 옛 엑셀 문서(.xls)입니다. 엑셀에서 'CSV UTF-8'로 저장하세요.",
     b"\x1f\x8b": "gzip으로 압축한 파일입니다. 압축을 푸세요.",
@@ -305,6 +304,8 @@ def column_places(
     where: str,  # 오류에 적을 자리: `"train.tsv:1"`
 ) -> list[int]:
     """`columns`의 열이 몇 번째인지. 이름은 다듬어 견줍니다. 없거나 둘 이상이면 `NlpbookError`를 냅니다."""
+    from nlpbook_nbs.core.normalization import normalize_label
+
     names, shown = [normalize_label(name) for name in header], " | ".join(header)[:80]
     for name in columns:
         if name not in names:

@@ -13,7 +13,6 @@ from typing import Any
 
 from .files import guessed_format
 from .labels import is_missing, plain_value
-from .normalization import check_unicode, normalize_label, normalize_text
 from .settings import NlpbookError
 
 # %% ../../nbs/core/inputs.ipynb #253807ad
@@ -122,6 +121,8 @@ def check_texts(
     texts: Any,  # `given_rows`가 받는 것
 ) -> list[tuple[str, ...]]:
     """입력을 글의 튜플로 바꿉니다. 빈 글이나 글이 아닌 것, 쌍과 글이 섞인 것이 있으면 몇 번째인지 담은 `NlpbookError`를 냅니다."""
+    from nlpbook_nbs.core.normalization import check_unicode, normalize_label
+
     rows = [(row,) if isinstance(row, str) else row for row in given_rows(texts)[0]]
     clean = _is_clean("\n".join(part for parts in rows for part in parts))
     for number, parts in enumerate(rows, start=1):
@@ -139,6 +140,8 @@ def check_texts(
 
 def _is_clean(text: str) -> bool:
     """다듬을 것도 반쪽짜리 글자도 없는 글이면 `True`. 하나씩 보는 것보다 이어 붙여 한 번 보는 것이 빠릅니다."""
+    from nlpbook_nbs.core.normalization import normalize_text
+
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -150,6 +153,8 @@ def check_pairs(
     pairs: Any,  # `given_rows`가 받는, `(질문, 지문)`들
 ) -> list[tuple[str, str]]:
     """`(질문, 지문)`의 목록. 질문이 비었거나 글이 아닌 것이 있으면 몇 번째인지 담은 `NlpbookError`를 냅니다. 지문은 비어도 됩니다."""
+    from nlpbook_nbs.core.normalization import check_unicode, normalize_label
+
     rows = given_rows(pairs, QA_KEYS, 2)[0]
     for number, (question, context) in enumerate(rows, start=1):
         check_unicode(question, f"{number}번째 질문")
@@ -186,9 +191,7 @@ def read_inputs(
 def _standard_rows(fields: Sequence[str]) -> Iterator[Any]:
     for number, line in enumerate(_standard_lines(), start=1):
         if isinstance(line, bytes):
-            problem = (
-                f"UTF-8로 읽을 수 없는 글자가 있습니다.{guessed_format(line)} 파일을 UTF-8로 저장하세요."
-            )
+            problem = f"UTF-8로 읽을 수 없는 글자가 있습니다.{guessed_format(line)}"
         else:
             cells = line.split("\t")
             problem = BLANK if not line.strip() else _problem(cells, fields)
@@ -200,6 +203,8 @@ def _standard_rows(fields: Sequence[str]) -> Iterator[Any]:
 
 def _problem(cells: Sequence[str], fields: Sequence[str]) -> str:
     """답할 수 없는 까닭. 없으면 빈 글."""
+    from nlpbook_nbs.core.normalization import check_unicode, normalize_label
+
     if len(cells) != len(fields):
         return f"칸이 {len(cells)}개입니다. {', '.join(fields)}의 차례로 탭을 사이에 두고 {len(fields)}칸을 적으세요."
     for name, text in zip(fields, cells):

@@ -10,13 +10,13 @@ import numbers
 import re
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from .names import twin_hint
-from .normalization import check_unicode, explain_difference, normalize_label
 from .settings import NlpbookError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # %% ../../nbs/core/labels.ipynb #fb0761d6
 def is_missing(
@@ -61,6 +61,8 @@ def label_text(
     where: str,  # 오류에 적을 자리: `"train.tsv:3"`
 ) -> str:
     """레이블을 다듬은 글로. `1.0`과 `np.int64(1)`은 `"1"`입니다. 비었거나 레이블일 수 없는 값이면 `NlpbookError`를 냅니다."""
+    from nlpbook_nbs.core.normalization import check_unicode, normalize_label
+
     label = plain_value(label)
     if isinstance(label, str):
         check_unicode(label, where)
@@ -107,6 +109,8 @@ def distinct_labels(
     where: str,  # 오류에 적을 자리: `"MyCorpus.get_labels()"`
 ) -> list[str]:
     """다듬은 레이블의 목록. 하나도 없거나 같은 것이 두 번 있으면 어디가 다른지 담은 `NlpbookError`를 냅니다."""
+    from nlpbook_nbs.core.normalization import explain_difference
+
     given = list(labels)
     texts = [label_text(label, where) for label in given]
     for place, text in enumerate(texts):
@@ -161,8 +165,10 @@ class LabelFinder:
         labels: Iterable[Any],  # 예시마다의 레이블
         size: int,  # 예시의 수
         where: str,  # 오류에 적을 자리: `"NsmcCorpus train"`
-    ) -> np.ndarray:
+    ) -> "np.ndarray":
         """레이블마다의 차례 `(size,)` int64. 없는 레이블이 있으면 몇 번째 예시인지 담은 `NlpbookError`를 냅니다."""
+        import numpy as np
+
         found = (
             self._seen[label]
             if type(label) is str and label in self._seen

@@ -10,7 +10,6 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from .normalization import explain_difference, normalize_label
 from .settings import NlpbookError
 
 # %% ../../nbs/core/names.ipynb #2ac23569
@@ -19,6 +18,8 @@ def twin_hint(
     known: Iterable[str],  # 아는 이름들
 ) -> str:
     """`known`에 `name`과 닮은 이름이 있으면 어디가 다른지 적은 한 문장(앞에 빈칸이 붙습니다). 없으면 빈 글."""
+    from nlpbook_nbs.core.normalization import explain_difference, normalize_label
+
     wanted = normalize_label(name)
     for each in known:
         other = normalize_label(each)
@@ -71,11 +72,15 @@ def _for_this_system(path: str) -> str:
 
 def _readable(name: str) -> str:
     """운영체제가 준 파일 이름을 다듬은 글. 바이트로 남은 부분(`LC_ALL=C`)은 UTF-8로 읽습니다."""
+    from nlpbook_nbs.core.normalization import normalize_label
+
     return normalize_label(os.fsencode(name).decode("utf-8", "surrogateescape"))
 
 
 def _twin_of(folder: Path, name: str) -> str | None:
     """`folder`에서 다듬은 이름이 `name`과 같은 것의 이름."""
+    from nlpbook_nbs.core.normalization import explain_difference
+
     wanted = _readable(name)
     try:
         found = sorted(each for each in os.listdir(folder) if wanted and _readable(each) == wanted)

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .files import column_places, read_text, split_lines, warn_once
-from .names import existing_path, path_hint
-from .normalization import normalize_label
+from .names import existing_path, path_hint, twin_hint
 from .settings import NlpbookError
 
 # %% ../../nbs/core/sheets.ipynb #265fdc2f
@@ -107,6 +106,8 @@ def read_delimited(
 
 def _holds(text: str, mark: str, columns: Sequence[str]) -> bool:
     """첫 줄을 `mark`로 나누면 `columns`가 모두 나오면 `True`."""
+    from nlpbook_nbs.core.normalization import normalize_label
+
     try:
         _, cells = next(split_quoted(text, mark))
     except Malformed:
@@ -127,6 +128,8 @@ def _records(path: Path, text: str, mark: str, first: int) -> Iterator[Record]:
 def _rows(
     path: Path, header: list[str], places: list[int], records: Iterator[Record]
 ) -> Iterator[tuple[int, list[str]]]:
+    from nlpbook_nbs.core.normalization import normalize_label
+
     named = max((place for place, name in enumerate(header, start=1) if normalize_label(name)), default=0)
     empty: list[int] = []  # 아직 뒤에 글이 나오지 않은 빈 줄들
     for number, cells in records:
@@ -150,6 +153,8 @@ def read_jsonl(
     columns: Sequence[str],  # 읽을 이름들
 ) -> Iterator[tuple[int, list[Any]]]:
     """JSONL에서 `columns`의 값만 읽어 `(줄 번호, 값들)`을 차례로 내놓습니다. 사전이 아니거나 이름이 없으면 `NlpbookError`를 냅니다."""
+    from nlpbook_nbs.core.normalization import normalize_label
+
     text = read_text(path)
     listed = text.lstrip().startswith("[")
     lines = [text] if listed else split_lines(text)
@@ -159,9 +164,14 @@ def read_jsonl(
             where = f"{path}: {place}번째 항목" if listed else f"{path}:{number}"
             if not isinstance(row, dict):
                 raise NlpbookError(f'{where}: {{"이름": 값}} 꼴의 JSON이 아닙니다. 한 줄에 하나씩 적으세요.')
-            names = list(map(str, row))
-            values = list(row.values())
-            yield place, [values[found] for found in column_places(names, columns, where)]
+            given = (
+                row if row.keys() >= set(columns) else {normalize_label(str(key)): row[key] for key in row}
+            )
+            missing = [name for name in columns if name not in given]
+            if missing:
+                shown, hint = ", ".join(map(str, row))[:80], twin_hint(missing[0], map(str, row))
+                raise NlpbookError(f"{where}: {missing[0]!r} 열이 없습니다. 적힌 이름은 {shown}입니다.{hint}")
+            yield place, [given[name] for name in columns]
 
 
 def _parsed(line: str, where: str) -> Any:

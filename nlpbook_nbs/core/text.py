@@ -74,7 +74,7 @@ def read_sentences(
                     number = first + b"".join(lines)[: error.start].count(b"\n")
                     hint = guessed_format(b"".join(lines))
                     raise NlpbookError(
-                        f"{path}:{number}: UTF-8로 읽을 수 없는 글자가 있습니다.{hint} 파일을 UTF-8로 저장하세요."
+                        f"{path}:{number}: UTF-8로 읽을 수 없는 글자가 있습니다.{hint}"
                     ) from None
                 found = normalize_texts(text.split("\n")[: len(lines)])
                 yield [piece for line in found for piece in _pieces(line.strip())]
