@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
-VENV = ROOT / os.environ.get("VENV", ".venv")
+VENV = ROOT / (os.environ.get("VENV") or ".venv")
 INSTALLED = VENV / ".installed"  # 설치를 마친 때를 적어 두는 빈 파일
 INSTALLED_FROM = ("settings.ini", "setup.py", "pyproject.toml", "constraints.txt")
 LINTED = ("nbs", "tests", "tools", "bench", "setup.py", "make.py")
@@ -128,7 +128,10 @@ def constraints():
 
 def clean():
     """가상 환경과 만든 것들을 지웁니다"""
-    for folder in (VENV, ROOT / "build", ROOT / "dist", ROOT / ".pytest_cache", *ROOT.glob("*.egg-info")):
+    made = [ROOT / "build", ROOT / "dist", ROOT / ".pytest_cache", *ROOT.glob("*.egg-info")]
+    if (VENV / "pyvenv.cfg").is_file():  # VENV에 다른 폴더를 적었어도 가상 환경이 아니면 지우지 않습니다.
+        made.append(VENV)
+    for folder in made:
         shutil.rmtree(folder, ignore_errors=True)
 
 

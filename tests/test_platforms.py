@@ -144,6 +144,19 @@ def test_environment_is_made_again_when_the_requirements_change(called, place):
     assert (place / ".venv" / ".installed").exists()
 
 
+def test_clean_removes_an_environment_and_never_another_folder(place, monkeypatch):
+    keep = place / "소중한 자료"
+    keep.mkdir()
+    for value in ("", str(keep)):
+        monkeypatch.setenv("VENV", value)
+        load_make(place).main(["clean"])
+        assert keep.is_dir() and (place / "make.py").exists() and (place / ".venv").is_dir()
+    monkeypatch.delenv("VENV")
+    write(place / ".venv" / "pyvenv.cfg", "home = x\n")
+    load_make(place).main(["clean"])
+    assert not (place / ".venv").exists() and keep.is_dir()
+
+
 def test_failed_command_ends_with_its_code(called):
     with pytest.raises(SystemExit) as ended:
         called("learn", code=7)
