@@ -200,7 +200,7 @@ class KorSTSCorpus(LabeledCorpus):
     def get_examples(self, data_root_path: str | Path, mode: str) -> list[ClassificationExample]:
         (path,) = self.get_files(data_root_path, mode)
         columns, read = ["sentence1", "sentence2", "score"], RegressionHead().read
-        return read_labeled_texts(path, columns, ClassificationExample, None, read)
+        return read_labeled_texts(path, columns, ClassificationExample, read_label=read)
 
 # %% ../nbs/03_paircls.ipynb #99005a2b
 _KNOWN = {"klue-nli": KlueNLICorpus, "kornli": KorNLICorpus, "korsts": KorSTSCorpus}

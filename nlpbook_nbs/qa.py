@@ -23,8 +23,7 @@ from .core.encoding import check_tokenizer
 from .core.features import feature_folder, on_tpu
 from .core.inputs import QA_KEYS, check_pairs, given_rows, named_rows
 from .core.models import load_model, load_tokenizer
-from .core.normalization import normalize_label
-from .core.prediction import open_saved, predict_batches
+from .core.prediction import open_saved
 from .core.recipes import Recipe
 from .core.settings import require, set_seed
 from .core.spans import highlight_answer
@@ -269,21 +268,7 @@ class QuestionAnswerer:
 
     def answer(self, pairs: Any) -> list[dict[str, Any]]:
         """`(질문, 지문)` 목록의 답들. 같은 지문은 한 번만 토큰으로 바꿉니다."""
-        checked = check_pairs(pairs)
-        sheet = no_answer.AnswerSheet(self.args.n_best_size)
-        threshold = getattr(self.args, "null_score_diff_threshold", None)
-        asked = [place for place, (_, context) in enumerate(checked) if normalize_label(context)]
-        unknown: Any = [0.0] * len(checked)
-        if asked:
-            columns, unknown = self.encoder.ask(checked, asked)
-            data = WindowDataset(columns, self.tokenizer, self.args, on_tpu())
-            for indices, _, outputs in predict_batches(self.model, data, self.args.batch_size, self.device):
-                sheet.read(data, indices, outputs, self.args.max_answer_length)
-        rows = {place: row for row, place in enumerate(asked)}
-        return [
-            sheet.answer(rows.get(place, -1), pair, threshold) | {"unknown": float(unknown[place])}
-            for place, pair in enumerate(checked)
-        ]
+        return no_answer.answer_pairs(self.model, self.encoder, self.args, check_pairs(pairs), self.device)
 
 # %% ../nbs/05_qa.ipynb #52f8e032
 def load_answerer(args: QADeployArguments) -> QuestionAnswerer:

@@ -303,7 +303,7 @@ def test_nor_predicted_with_nor_trained_from(broken, capsys, tmp_path):
 
 
 def test_export_refuses_them_too(parts, tmp_path):
-    from nlpbook_nbs.core.models import export_model
+    from nlpbook_nbs.core.exports import export_model
 
     task, trainer, loaders = parts(task=ClassificationTask)
     trainer.fit(task, *loaders)

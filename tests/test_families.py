@@ -21,8 +21,9 @@ from transformers import (
 
 import nlpbook_nbs as nlpbook
 from nlpbook_nbs.core.corpora import sample_root
+from nlpbook_nbs.core.exports import matched_tokenizer
 from nlpbook_nbs.core.folders import read_model_config, usable_positions
-from nlpbook_nbs.core.models import load_model, matched_tokenizer, model_inputs, takes_types
+from nlpbook_nbs.core.models import load_model, model_inputs, takes_types
 from nlpbook_nbs.core.probe import load_probe
 from nlpbook_nbs.core.recipes import load_recipe
 from nlpbook_nbs.core.settings import NlpbookError
@@ -493,7 +494,7 @@ def test_saved_type_is_the_one_named_in_weights_and_config(base, trained, dtype)
 
 
 def test_weights_too_large_for_float16_are_refused_not_saved_as_infinity(tmp_path, base):
-    from nlpbook_nbs.core.models import save_weights
+    from nlpbook_nbs.core.exports import save_weights
 
     model = AutoModel.from_pretrained(base("bert"))
     state = model.state_dict()
@@ -506,7 +507,7 @@ def test_weights_too_large_for_float16_are_refused_not_saved_as_infinity(tmp_pat
 def test_weights_used_twice_are_saved_once(tmp_path, base):
     from safetensors.torch import load_file
 
-    from nlpbook_nbs.core.models import save_weights
+    from nlpbook_nbs.core.exports import save_weights
 
     model = AutoModelForMaskedLM.from_pretrained(base("bert"))
     save_weights(model, tmp_path, model.state_dict(), "bfloat16")

@@ -27,7 +27,8 @@ from nlpbook_nbs.classification import (
 )
 from nlpbook_nbs.cli import main
 from nlpbook_nbs.core.folders import read_model_config
-from nlpbook_nbs.core.heads import SCORE, Head, MultiLabelHead, RegressionHead, head_of_model, split_labels
+from nlpbook_nbs.core.heads import SCORE, Head, MultiLabelHead, RegressionHead, head_of_model
+from nlpbook_nbs.core.labels import split_labels
 from nlpbook_nbs.core.recipes import load_recipe, with_defaults
 from nlpbook_nbs.core.settings import NlpbookError
 from nlpbook_nbs.paircls import KorSTSCorpus, PairTrainArguments, train_pairs

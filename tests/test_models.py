@@ -15,7 +15,8 @@ from transformers import (
     BertForSequenceClassification,
 )
 
-from nlpbook_nbs.core.models import load_model, write_model_folder
+from nlpbook_nbs.core.exports import write_model_folder
+from nlpbook_nbs.core.models import load_model
 
 NAMES = {0: "부정", 1: "긍정"}
 

@@ -26,8 +26,9 @@ from nlpbook_nbs.classification import ClassificationDataset, NsmcCorpus
 from nlpbook_nbs.core import devices, files, paths, settings
 from nlpbook_nbs.core.columns import cached_columns
 from nlpbook_nbs.core.corpora import download
+from nlpbook_nbs.core.exports import write_model_folder
 from nlpbook_nbs.core.features import feature_folder
-from nlpbook_nbs.core.models import read_pretrained, write_model_folder
+from nlpbook_nbs.core.models import read_pretrained
 from nlpbook_nbs.core.prediction import prediction_device
 from nlpbook_nbs.core.settings import NlpbookError
 from nlpbook_nbs.core.text import TokenizedText, write_documents

@@ -2,18 +2,18 @@
 
 # %% auto #0
 __all__ = ['is_missing', 'plain_value', 'whole_number', 'label_text', 'gather_labels', 'distinct_labels', 'LabelFinder',
-           'model_labels']
+           'model_labels', 'split_labels', 'warn_about_separator']
 
 # %% ../../nbs/core/labels.ipynb #8110a206
 import math
 import numbers
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from .names import twin_hint
-from .settings import NlpbookError
+from .settings import NlpbookError, logger
 
 if TYPE_CHECKING:
     import numpy as np
@@ -190,3 +190,38 @@ def model_labels(
     """번호의 차례대로, 다듬은 레이블의 이름. 두 번호의 이름이 같으면 `NlpbookError`를 냅니다."""
     names = [config.id2label.get(number, f"LABEL_{number}") for number in range(config.num_labels)]
     return distinct_labels(names, "config.json의 id2label")
+
+# %% ../../nbs/core/labels.ipynb #92ef5149
+def split_labels(
+    label: Any,  # 적힌 글, 또는 레이블의 목록
+    separator: str,  # 사이에 적는 글
+    where: str,  # 오류에 적을 자리: `"train.tsv:3"`
+) -> tuple[str, ...]:
+    """레이블들의 튜플. 앞뒤의 빈칸은 떼고, 빈 것과 되풀이한 것은 뺍니다. 글도 목록도 아니면 `NlpbookError`."""
+    from nlpbook_nbs.core.normalization import normalize_label
+
+    label = label.tolist() if hasattr(label, "tolist") else label
+    if not isinstance(label, (str, list, tuple, set, frozenset)):
+        raise NlpbookError(
+            f"{where}: 레이블 {label!r}을(를) 읽을 수 없습니다. '욕설{separator}차별' 같은 글이나 레이블의 목록을 넣고, 레이블이 없으면 빈 글을 넣으세요."
+        )
+    parts = label.split(separator) if isinstance(label, str) else label
+    names = (normalize_label(part) or None if isinstance(part, str) else part for part in parts)
+    return tuple(dict.fromkeys(label_text(name, where) for name in names if not is_missing(name)))
+
+# %% ../../nbs/core/labels.ipynb #fa21738e
+def warn_about_separator(
+    names: Collection[str],  # 읽은 레이블들
+    separator: str,  # 정해 둔 글
+    where: str,  # 경고에 적을 자리
+) -> None:
+    """쉼표, 쌍반점, 세로줄, 빗금 가운데 `separator`가 아닌 것이 든 레이블이 있으면 경고합니다."""
+    other = next((each for each in ",;|/" if each != separator and any(each in name for name in names)), None)
+    if other:
+        logger.warning(
+            "%s: label_separator=%r이(가) 한 번도 나오지 않는데 %r이(가) 든 레이블이 있습니다. 레이블이 여럿인 줄이라면 label_separator를 %r(으)로 적으세요.",
+            where,
+            separator,
+            other,
+            other,
+        )

@@ -26,10 +26,11 @@ from .arguments import parse_monitor
 from .cpu import cheap_random_numbers
 from .devices import check_workers
 from .divergence import StopOnDivergence
+from .exports import EXPORT_PART, export_model
 from .files import explain_os_errors
 from .folders import CHECKPOINTS, check_model_task
 from .history import History
-from .models import EXPORT_PART, check_fit, export_model
+from .models import check_fit
 from .paths import replace
 from .prechecks import learning_problems
 from .resume import ResumableDataLoader, ResumeCheckpoint, load_checkpoint, training_identity

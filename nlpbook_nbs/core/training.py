@@ -15,10 +15,10 @@ import torch
 from torch.utils.data import DataLoader, RandomSampler, Sampler, SequentialSampler
 
 from .devices import pick_accelerator, pick_precision
+from .exports import measured
 from .features import data_collator, on_tpu
 from .finite import finite_number
 from .folders import read_model_record
-from .models import measured
 from .prechecks import unseen_labels
 from .samplers import LengthGroupedSampler
 from .settings import NlpbookError, in_notebook, logger, require
