@@ -126,8 +126,8 @@ def test_label_that_is_no_class_is_refused_with_its_place(wrong):
 
 
 def test_codes_with_leading_zeros_stay_apart_and_numbers_written_twice_do_not():
-    assert gather_labels(("", label) for label in ["1", "01", "001"]) == ["001", "01", "1"]
-    assert gather_labels(("", label) for label in ["1", "1.0", 1, 0, "0"]) == ["0", "1"]
+    assert gather_labels((label, "") for label in ["1", "01", "001"]) == ["001", "01", "1"]
+    assert gather_labels((label, "") for label in ["1", "1.0", 1, 0, "0"]) == ["0", "1"]
 
 
 def test_model_labels_are_normalised_and_look_alikes_are_refused(tiny_model, mini_tokenizer):

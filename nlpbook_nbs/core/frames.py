@@ -151,6 +151,8 @@ def _shared_out(groups: list[list[int]], val_share: float, test_share: float) ->
 class FrameCorpus(LabeledCorpus):
     """메모리의 예시로 만든 말뭉치. 말뭉치 객체를 받는 곳이면 어디에나 넣을 수 있습니다."""
 
+    head: Any = None  # 레이블을 읽는 법. 비우면 예시마다 레이블 하나
+
     def __init__(
         self,
         examples: Mapping[str, list[Any]],  # `train`, `val`, `test`의 예시들
@@ -159,11 +161,18 @@ class FrameCorpus(LabeledCorpus):
         self._examples = dict(examples)
         self._labels = distinct_labels(labels, "레이블의 목록") if labels else []
 
+    def read_with(self, head: Any) -> None:
+        """레이블을 `head`의 방법으로 읽게 합니다. `None`이면 예시마다 레이블 하나입니다."""
+        self.head = head
+
     def get_labels(self) -> list[str]:
         """레이블의 목록. 정해 주지 않았으면 학습 예시에 나온 것의 가나다순이고, 모두 정수이면 작은 수부터입니다."""
         if not self._labels:
             rows = enumerate(self._examples["train"], start=1)
-            found = gather_labels((f"train {number}번째 예시", row.label) for number, row in rows)
+            cells = ((row.label, f"train {number}번째 예시") for number, row in rows)
+            if self.head is not None:
+                return self.head.names(cells)
+            found = gather_labels(cells)
             numbers = [whole_number(label) for label in found]
             self._labels = found if None in numbers else sorted(found, key=int)
         return list(self._labels)

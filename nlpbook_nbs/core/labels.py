@@ -85,12 +85,12 @@ def label_text(
 
 # %% ../../nbs/core/labels.ipynb #0f0f75fa
 def gather_labels(
-    labels: Iterable[tuple[str, Any]],  # `(자리, 레이블)`들
+    labels: Iterable[tuple[Any, str]],  # `(레이블, 자리)`들
 ) -> list[str]:
     """자료에 나온 레이블의 목록 (가나다순). 적은 꼴만 다른 것은 하나로 봅니다."""
     seen: set[str] = set()
     texts = set()
-    for where, label in labels:
+    for label, where in labels:
         if type(label) is not str or label not in seen:
             texts.add(label_text(label, where))
         if type(label) is str:

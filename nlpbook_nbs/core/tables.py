@@ -6,6 +6,7 @@ __all__ = ['check_label', 'TextWatch', 'read_labeled_texts', 'text_of_cell', 'La
 
 # %% ../../nbs/core/tables.ipynb #e6b07adc
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -74,35 +75,34 @@ def read_labeled_texts(
     columns: Sequence[str],  # 글이 든 열들과 레이블의 열
     example: Callable[..., Any],  # `example(글, …, 레이블)` → 예시 하나
     labels: Sequence[str] | None = None,  # 쓸 수 있는 레이블. `None`이면 따지지 않습니다
-    read: Callable[
-        ..., Iterable[tuple[int, Sequence[Any]]]
-    ] = read_tsv,  # `read(path, columns)` → `(줄 번호, 값들)`
     read_label: Callable[..., Any]
-    | None = None,  # `read_label(적힌 것, labels, 자리)` → 예시에 담을 레이블. 비우면 레이블 하나로 읽습니다
+    | None = None,  # `read_label(적힌 것, 쓸 수 있는 레이블, 자리)` → 예시에 담을 레이블
+    read: Callable[..., Iterable[Any]] = read_tsv,  # `read(path, columns)` → `(줄 번호, 값들)`
 ) -> list[Any]:
     """표의 줄들을 예시의 목록으로 읽습니다. 글은 한 바이트도 바꾸지 않습니다.
 
     `labels`에 없는 레이블이 있으면 파일과 줄 번호를 담은 `NlpbookError`를 냅니다. 빈 글은 그대로 두고 몇 줄인지 경고합니다.
     """
-    finder = None if labels is None or read_label else LabelFinder(labels)
+    if read_label is None:
+        finder = None if labels is None else LabelFinder(labels)
+        read_label = partial(_one_label, finder)
     examples, watch = [], TextWatch(f"{path}:")
-    seen: dict[str, Any] = {}  # 적힌 레이블 → 읽은 레이블
+    seen: dict[str, Any] = {}  # 적힌 것 → 레이블
     for number, (*cells, label) in read(path, columns):
-        if type(label) is not str or label not in seen:
-            where = f"{path}:{number}"
-            seen[str(label)] = (
-                read_label(label, labels, where)
-                if read_label
-                else label_text(label, where)
-                if finder is None
-                else finder.known[finder.number(label, where)]
-            )
-        known = seen[str(label)]
+        known = seen.get(label) if type(label) is str else None
+        if known is None:
+            known = read_label(label, labels, f"{path}:{number}")
+            if type(label) is str:
+                seen[label] = known
         texts = [cell if type(cell) is str else text_of_cell(cell, f"{path}:{number}") for cell in cells]
         examples.append(example(*texts, known))
         watch.see(number, texts)
     watch.tell()
     return examples
+
+
+def _one_label(finder: LabelFinder | None, label: Any, _: Any, where: str) -> str:
+    return label_text(label, where) if finder is None else finder.known[finder.number(label, where)]
 
 
 def text_of_cell(
@@ -158,7 +158,7 @@ class TableCorpus(LabeledCorpus):
 
     columns: ClassVar[tuple[str, ...]]
     example: ClassVar[Callable[..., Any]]
-    head: Any = None  # 레이블의 열을 읽는 법(`core.heads`의 `Head`). 비우면 줄마다 레이블 하나
+    head: Any = None  # 레이블의 열을 읽는 법. 비우면 줄마다 레이블 하나
 
     def __init__(self, folder: str | Path):
         self.folder = Path(existing_path(folder))
@@ -176,10 +176,11 @@ class TableCorpus(LabeledCorpus):
         if self._labels is None:
             (path,) = self.get_files("", "train")
             rows = read_sheet(path, self.columns)
+            cells = ((label, f"{path}:{number}") for number, (*_, label) in rows)
             if self.head is not None:
-                self._labels = self.head.names((label, f"{path}:{number}") for number, (*_, label) in rows)
+                self._labels = self.head.names(cells)
                 return self._labels
-            self._labels = gather_labels((f"{path}:{number}", label) for number, (*_, label) in rows)
+            self._labels = gather_labels(cells)
             if len(self._labels) < 2:
                 raise NlpbookError(
                     f"{path}: 레이블이 {len(self._labels)}가지뿐이라 분류할 것이 없습니다. 서로 다른 레이블이 둘 이상 있어야 합니다."
@@ -205,12 +206,12 @@ class TableCorpus(LabeledCorpus):
 
     def get_examples(self, data_root_path: str | Path, mode: str) -> list[Any]:
         """`mode`의 예시들."""
-        read = None if self.head is None else self.head.read
+        read_label = None if self.head is None else self.head.read
         return [
             row
             for path in self.get_files(data_root_path, mode)
             for row in read_labeled_texts(
-                path, self.columns, self.example, self.get_labels(), read_sheet, read
+                path, self.columns, self.example, self.get_labels(), read_label, read_sheet
             )
         ]
 
