@@ -348,7 +348,7 @@ def test_a_score_is_shown_as_a_number_not_as_a_share(saved):
 def test_a_usual_classifier_answers_as_before(saved):
     folder = saved(3, None)
     found = nlpbook.load(folder)(TEXT)
-    assert list(found) == ["text", "label", "score", "scores"] and sum(
+    assert list(found) == ["text", "label", "score", "scores", "unknown"] and sum(
         found["scores"].values()
     ) == pytest.approx(1)
     assert found["scores"] == pytest.approx(plain(folder, TEXT), abs=1e-5)
