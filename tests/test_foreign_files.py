@@ -173,8 +173,11 @@ def test_official_nsmc_is_read_as_plain_lines_and_tabs(real_data):
         '"document","label"\n"가","나"\n"다","라"\n',
         "document;label\n가;나\n다;라\n",
         "\ufeffdocument\tlabel\r가\t나\r다\t라\r",
+        'document, label\n"가", "나"\n다, 라\n',
+        "document|label\n가|나\n다|라\n",
+        "document,label\r\r\n가,나\r\r\n다,라\r\r\n",
     ],
-    ids=range(13),
+    ids=range(16),
 )
 def test_leftovers_of_spreadsheets_are_passed_over(tmp_path, text):
     (tmp_path / "train.csv").write_bytes(text.encode())
@@ -289,6 +292,7 @@ def test_jsonl_beside_the_rest(tmp_path, messages):
         ('{"document": "가", "label": ["나"]}\n', ":1", "레이블일 수 없습니다"),
         ('[{"document": "가", "label": 1}, 3]', "2번째 항목", "꼴의 JSON이 아닙니다"),
         ("[" * 100_000, "train.jsonl", "JSON"),
+        ('{"document": "가\\ud83d", "label": 1}\n', ":1", "서로게이트"),
     ],
 )  # fmt: skip
 def test_wrong_line_of_jsonl_is_named(tmp_path, text, where, what):

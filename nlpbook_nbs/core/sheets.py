@@ -30,12 +30,15 @@ def split_quoted(
     first: int = 1,  # `text`의 첫 줄의 번호
 ) -> Iterator[Record]:
     """따옴표 규칙(RFC 4180)대로 나눈 줄들. 따옴표가 어긋난 칸을 만나면 `Malformed`를 냅니다."""
-    mark = re.escape(delimiter)
-    field = re.compile(rf'(?:"([^"]*(?:""[^"]*)*)"|([^{mark}\r\n]*))({mark}|\r\n|\r|\n|\Z)')
+    mark, pad = (
+        re.escape(delimiter),
+        "" if delimiter == "\t" else " *",
+    )  # 쉼표 뒤에 한 칸 띄고 감싼 칸도 있습니다.
+    field = re.compile(rf'(?:{pad}"([^"]*(?:""[^"]*)*)"{pad}|([^{mark}\r\n]*))({mark}|\r\n|\r|\n|\Z)')
     place, line, start, cells = 0, first, first, []  # type: int, int, int, list[tuple[str, bool]]
     while place < len(text) or cells:
         found = field.match(text, place)
-        if found is None or (found[1] is None and found[2].startswith('"')):
+        if found is None or (found[1] is None and re.match(f'{pad}"', found[2])):
             raise Malformed(line)
         cells.append((found[2], False) if found[1] is None else (found[1].replace('""', '"'), True))
         line += len(_BREAK.findall(found[0]))
@@ -76,7 +79,7 @@ _NEEDS_QUOTES = re.compile(r'["\t\r\n,;]')
 _BLANK = [("", False)]
 
 # %% ../../nbs/core/sheets.ipynb #da43c870
-_DELIMITERS = {".tsv": "\t,;", ".csv": ",\t;"}
+_DELIMITERS = {".tsv": "\t,;|", ".csv": ",\t;|"}
 
 
 def read_delimited(
@@ -84,7 +87,7 @@ def read_delimited(
     columns: Sequence[str],  # 읽을 열의 이름들
 ) -> Iterator[tuple[int, list[str]]]:
     """CSV나 TSV에서 `columns`의 열만 읽어 `(줄 번호, 값들)`을 차례로 내놓습니다. 열이나 칸이 맞지 않으면 `NlpbookError`를 냅니다."""
-    text, first, marks = read_text(path), 1, _DELIMITERS[path.suffix.lower()]
+    text, first, marks = read_text(path).replace("\r\r\n", "\r\n"), 1, _DELIMITERS[path.suffix.lower()]
     declared = re.match(r'\ufeff?"?sep=(.)"?(?:\r\n|\r|\n)', text)  # 엑셀에게 구분자를 알려 주는 줄
     if declared:
         text, first, marks = text[declared.end() :], 2, declared[1]
@@ -176,7 +179,12 @@ def read_jsonl(
 
 def _parsed(line: str, where: str) -> Any:
     try:
-        return json.loads(line)
+        found = json.loads(line)
+        if "\\u" in line:
+            json.dumps(found, ensure_ascii=False).encode()
+        return found
+    except UnicodeEncodeError:
+        what = "짝이 없는 서로게이트 \\ud800~\\udfff"
     except json.JSONDecodeError as error:
         what = "빈 줄" if not line.strip() else error.msg
     except (RecursionError, ValueError):
