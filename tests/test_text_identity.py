@@ -44,7 +44,7 @@ from nlpbook_nbs.core.probe import (
     score_candidates,
 )
 from nlpbook_nbs.core.settings import NlpbookError
-from nlpbook_nbs.core.squad import question_columns, read_korquad
+from nlpbook_nbs.core.squad import QAExample, question_columns, read_korquad
 from nlpbook_nbs.core.text import TokenizedText
 from nlpbook_nbs.core.unread import unknown_id
 from nlpbook_nbs.core.windows import WindowDataset, WindowEncoder, answer_positions
@@ -423,6 +423,20 @@ def test_a_gold_answer_is_found_whichever_way_it_and_the_passage_are_spelled(
     assert written[place : place + len(found.answer_text)] == found.answer_text
     assert found.answers[0] == answer
     assert exact_match(found.answer_text, answer) and f1(found.answer_text, answer) == 1
+
+
+def test_an_example_of_ones_own_corpus_may_spell_its_answer_another_way(mini_tokenizer):
+    args = SimpleNamespace(max_seq_length=48, max_query_length=12, doc_stride=16, threads=1)
+    encoder = WindowEncoder(mini_tokenizer, args)
+    context = unicodedata.normalize("NFD", "첨성대는 신라의 천문대였다.")
+    start = context.index(unicodedata.normalize("NFD", "천문대"))
+    found, same = (
+        question_columns(encoder, [QAExample("무엇?", context, unicodedata.normalize(form, "천문대"), start)])
+        for form in FORMS
+    )
+    assert found["start_positions"].any()
+    for name in ("start_positions", "end_positions"):
+        assert found[name].tolist() == same[name].tolist()
 
 
 def test_a_zero_width_space_inside_the_passage_does_not_cost_the_answer(tmp_path):
