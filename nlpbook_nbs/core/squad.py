@@ -228,9 +228,8 @@ def question_columns(
     with tokenizer_threads(encoder.args.threads):
         columns = encoder([(row.question_text, row.context_text) for row in examples])
     columns |= _notes(encoder, columns)
-    starts = np.array([_start_of(row) for row in examples])
-    stops = starts + [len(row.answer_text) for row in examples]
-    return columns | answer_positions(columns, np.stack([starts, stops], axis=1), encoder.template)
+    spans = np.array([_span_of(row) for row in examples]).reshape(-1, 2)
+    return columns | answer_positions(columns, spans, encoder.template)
 
 
 def _notes(encoder: WindowEncoder, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -241,9 +240,15 @@ def _notes(encoder: WindowEncoder, columns: dict[str, np.ndarray]) -> dict[str, 
     return notes
 
 
-def _start_of(row: QAExample) -> int:
-    """답이 시작하는 글자. 답이 없는 문항이면 어느 토큰에도 들지 않는 -1입니다."""
-    return -1 if row.start_position_character is None else row.start_position_character
+def _span_of(row: QAExample) -> tuple[int, int]:
+    """답의 글자 자리 `[시작, 끝)`. 답이 없는 문항이면 어느 토큰에도 들지 않는 자리입니다."""
+    start = row.start_position_character
+    if start is None:
+        return -1, -1
+    return place_answer(row.context_text, row.answer_text, int(start)) or (
+        start,
+        start + len(row.answer_text),
+    )
 
 
 def write_predictions(predictions: dict[str, str], path: str | os.PathLike) -> None:
