@@ -19,7 +19,7 @@ import numpy as np
 from .labels import label_text, split_labels, warn_about_separator
 from .normalization import normalize_label
 from .settings import NlpbookError, logger, require
-from .tables import TableCorpus, label_counts, label_numbers
+from .tables import label_counts, label_numbers
 
 # %% ../../nbs/core/heads.ipynb #a27210f9
 @dataclass(frozen=True)
@@ -359,6 +359,6 @@ def corpus_head(
         wanted == head.problem_type,
         f"{type(corpus).__name__}: {wanted} 말뭉치인데 설정은 {head.problem_type}입니다. problem_type={wanted!r}을(를) 적으세요.",
     )
-    if isinstance(corpus, TableCorpus):
+    if hasattr(corpus, "read_with"):
         corpus.read_with(None if type(head) is Head else head)
     return head
