@@ -32,7 +32,7 @@ _INVISIBLE = re.compile(
     f"[{_ALWAYS}{_JOINERS}{_SELECTORS}{_TAGS}{_FILLERS}]"
     f"(?:(?<=[{_ALWAYS}\u3164\uffa0])"
     f"|(?<=[{_JOINERS}])(?<![{_JOINED}].)(?![{_JOINED}])(?:(?<![{_PICTURES}].)|(?![{_PICTURES}]))"
-    f"|(?<=[0-~가-힣ㄱ-ㆎ ][{_SELECTORS}])(?<![0-9#*][\ufe0e\ufe0f])"
+    f"|(?<=[{_SELECTORS}])(?<![^0-~가-힣ㄱ-ㆎ\\s].)(?<![0-9#*][\ufe0e\ufe0f])"
     f"|(?<=[{_TAGS}])(?<![\U0001f3f4{_TAGS}].)"
     f"|(?<=\u115f)(?![{_VOWELS}])"
     f"|(?<=\u1160)(?<![{_LEADS}\u115f].))"
