@@ -327,7 +327,9 @@ NOT_TEXTS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("given", NOT_TEXTS, ids=lambda each: ascii(each)[:40])
+@pytest.mark.parametrize(
+    "given", NOT_TEXTS, ids=[f"{i}-{type(each).__name__}" for i, each in enumerate(NOT_TEXTS)]
+)
 def test_what_is_no_text_is_refused_in_one_sentence_that_shows_the_call(classify, given):
     refused(lambda: classify(given), *(['predict("글")'] if given is not MIXED else ["(앞, 뒤) 쌍"]))
     refused(lambda: classify.predict(given))
