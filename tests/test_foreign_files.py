@@ -14,6 +14,7 @@ from nlpbook_nbs.classification import NsmcCorpus, TsvCorpus
 from nlpbook_nbs.core.files import read_json, read_text, read_tsv
 from nlpbook_nbs.core.settings import NlpbookError
 from nlpbook_nbs.core.sheets import quoted_by_a_program, read_sheet
+from nlpbook_nbs.core.text import read_documents
 from nlpbook_nbs.paircls import KorNLICorpus, PairTsvCorpus, read_nli_json
 
 ROWS = [
@@ -337,3 +338,17 @@ def test_any_bytes_give_rows_or_one_sentence(tmp_path_factory, data, end):
             list(read_sheet(path, ["document", "label"]))
         except NlpbookError as error:
             assert path.name in str(error) and "\n" not in str(error)
+
+
+def test_a_doubtful_quoted_cell_with_a_comma_is_kept_and_told(tmp_path, messages):
+    path = tmp_path / "train.tsv"
+    path.write_text('document\tlabel\n"배송이, 빨라요"\t좋음\n색이 달라요\t나쁨\n', encoding="utf-8")
+    assert examples(tmp_path) == [('"배송이, 빨라요"', "좋음"), ("색이 달라요", "나쁨")]
+    assert sum("확실하지 않아" in message for message in messages()) == 1
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=ascii)
+def test_lines_of_pretraining_text_end_in_any_way(tmp_path, end):
+    path = tmp_path / "글.txt"
+    path.write_bytes(end.join(["첫 문장", "둘째 문장", "", "다른 문서", ""]).encode())
+    assert read_documents(path) == [["첫 문장", "둘째 문장"], ["다른 문서"]]

@@ -38,9 +38,13 @@ def _is_plain(letter: str) -> bool:
 
 
 def _look_alike(a: str, b: str) -> bool:
-    """길이가 같고, 다른 자리마다 한글이나 영어나 숫자가 아닌 글자가 끼어 있으면 `True`."""
+    """길이가 같고, 다른 자리마다 한글이나 영어나 숫자가 아닌 글자가 끼어 있으면 `True`. 모두 다르면 낱글자끼리만 그렇게 봅니다."""
     different = [pair for pair in zip(a, b) if pair[0] != pair[1]]
-    return len(a) == len(b) != len(different) and not any(all(map(_is_plain, pair)) for pair in different)
+    letters = all(len(f"{x}{y}") == 2 and x.isalpha() and y.isalpha() for x, y in different)
+    near = (
+        len(different) < len(a) or letters and not any("가" <= x <= "힣" for pair in different for x in pair)
+    )
+    return len(a) == len(b) and near and not any(all(map(_is_plain, pair)) for pair in different)
 
 # %% ../../nbs/core/names.ipynb #8a306985
 def existing_path(

@@ -76,6 +76,7 @@ def quoted_by_a_program(
 
 
 _NEEDS_QUOTES = re.compile(r'["\t\r\n,;]')
+_WRAPPED = re.compile(r'(?m)(?:^|\t)"[^"\t\r\n]*[,;][^"\t\r\n]*"(?=[\t\r\n]|$)')
 _BLANK = [("", False)]
 
 # %% ../../nbs/core/sheets.ipynb #da43c870
@@ -124,6 +125,11 @@ def _records(path: Path, text: str, mark: str, first: int) -> Iterator[Record]:
             warn_once(path, "엑셀이나 csv 모듈이 덧붙인 큰따옴표를 떼고 읽었습니다.")
         yield from split_quoted(text, mark, first)
         return
+    if _WRAPPED.search(text):
+        warn_once(
+            path,
+            "큰따옴표로 감싼 칸이 있는데 글쓴이의 것인지 프로그램이 덧붙인 것인지 확실하지 않아 글의 일부로 읽습니다. 덧붙인 것이면 따옴표를 떼거나 CSV로 저장하세요.",
+        )
     for number, line in enumerate(split_lines(text), start=first):
         yield number, [(cell, False) for cell in line.split(mark)]
 

@@ -76,8 +76,10 @@ def read_sentences(
                     raise NlpbookError(
                         f"{path}:{number}: UTF-8로 읽을 수 없는 글자가 있습니다.{hint}"
                     ) from None
-                found = normalize_texts(text.split("\n")[: len(lines)])
-                yield [piece for line in found for piece in _pieces(line.strip())]
+                rows = text.split("\n")[: len(lines)]
+                if first == 1 and len(rows) == 1 and "\r" in rows[0].rstrip("\r\n"):
+                    rows = rows[0].splitlines()  # 옛 맥의 파일: 줄을 \r로만 나눕니다.
+                yield [piece for line in normalize_texts(rows) for piece in _pieces(line.strip())]
                 first += len(lines)
                 if told is not None:
                     told(sum(map(len, lines)))
