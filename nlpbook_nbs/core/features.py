@@ -23,9 +23,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 # %% ../../nbs/core/features.ipynb #ce64f00a
+_READING = "normalized 1"  # 글을 다듬는 방법(core.normalization)을 바꾸면 올립니다.
+
+
 def feature_folder(args, tokenizer, *parts):
     """`parts`(형식 번호, 말뭉치의 지문, 길이 설정 …)와 토크나이저로 정해지는 캐시의 `(폴더, 지문)`."""
-    key = digest_of(*(str(part).encode() for part in (*parts, tokenizer_fingerprint(tokenizer))))
+    parts = (*parts, _READING, tokenizer_fingerprint(tokenizer))
+    key = digest_of(*(str(part).encode() for part in parts))
     name = f"{portable_name(args.downstream_corpus_name or 'corpus')}-{args.max_seq_length}-{key}"
     return cache_dir() / "features" / name, key
 

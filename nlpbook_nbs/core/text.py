@@ -224,7 +224,7 @@ def _document_ends(chunk: list[str], used: np.ndarray, done: int, open_at: int) 
     return np.unique(ends[ends > open_at])
 
 # %% ../../nbs/core/text.ipynb #1cbb98e2
-_TEXT_FORMAT = 1  # 저장 형식이나 만드는 방법을 바꾸면 올립니다.
+_TEXT_FORMAT = 2  # 저장 형식이나 만드는 방법을 바꾸면 올립니다.
 Part = Literal["all", "train", "val"]  # 모든 문서, 학습용 문서, 검증용 문서
 
 
