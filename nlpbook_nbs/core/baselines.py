@@ -109,6 +109,8 @@ class Comparison:
     def __str__(self) -> str:
         return "\n".join([self.what, *(f"  {self.shown(name)}  {name}" for name in self.scores)])
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         rows = (
             f"<tr><td style='text-align:left'>{escape(name)}</td><td>{self.shown(name)}</td></tr>"
