@@ -18,8 +18,9 @@ from pathlib import Path
 import torch
 from adapt_small import Adaptation, export, open_model, split_domains
 from convert_small import convert
-from small_storage import PACKED, PLAIN, pack_weights
 from transformers import AutoTokenizer
+
+from nlpbook_nbs.core.storage import PACKED, PLAIN, pack_weights
 
 
 def blend(start, adapted, target, share):

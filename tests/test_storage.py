@@ -4,18 +4,15 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tools"))
-from small_storage import PACKED, PLAIN, pack_weights, plain_folder, round_rows, unpack_weights
 from transformers import AutoModelForMaskedLM, AutoTokenizer, BertConfig, BertForPreTraining
 
 from nlpbook_nbs.core.folders import resolve_model_name
 from nlpbook_nbs.core.settings import NlpbookError
+from nlpbook_nbs.core.storage import PACKED, PLAIN, pack_weights, plain_folder, round_rows, unpack_weights
 
 
 @pytest.fixture
@@ -119,7 +116,7 @@ def test_a_file_in_the_place_of_the_cache_falls_back_to_a_temporary_folder(
 
 def test_processes_that_open_it_together_all_get_a_whole_folder(packed):
     _, small = packed
-    code = f"from small_storage import plain_folder, PLAIN; print((plain_folder({str(small)!r}) / PLAIN).stat().st_size)"
+    code = f"from nlpbook_nbs.core.storage import plain_folder, PLAIN; print((plain_folder({str(small)!r}) / PLAIN).stat().st_size)"
     paths = os.pathsep.join([*sys.path])
     runs = [
         subprocess.Popen(
@@ -133,6 +130,6 @@ def test_processes_that_open_it_together_all_get_a_whole_folder(packed):
 
 def test_opening_it_does_not_import_torch(packed):
     _, small = packed
-    code = f"import sys; from small_storage import plain_folder; plain_folder({str(small)!r}); assert 'torch' not in sys.modules"
+    code = f"import sys; from nlpbook_nbs.core.storage import plain_folder; plain_folder({str(small)!r}); assert 'torch' not in sys.modules"
     paths = os.pathsep.join([*sys.path])
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": paths})
