@@ -156,7 +156,7 @@ def warn_about_inputs(
     unread = unknown >= MANY_UNKNOWN
     if unread.any():
         logger.warning(
-            "%s %s은(는) 절반 이상이 [UNK](어휘에 없는 말)여서 답을 믿을 수 없습니다. 결과의 unknown이 그 몫입니다.",
+            "%s %s은 절반 이상이 [UNK](어휘에 없는 말)여서 답을 믿을 수 없습니다. 결과의 unknown이 그 몫입니다.",
             *(_numbered(unread), what),
         )
 
@@ -171,7 +171,7 @@ def warn_about_cut(
     """길어서 자른 입력이 있으면 몇 번째인지, 얼마나 잘랐는지 한 번 경고합니다."""
     if cut.any():
         logger.warning(
-            "%s %s은(는) %d토큰을 넘어 %s쪽 %s토큰을 읽지 않았습니다. 나누어 넣거나 %s를 늘리세요.",
+            "%s %s은 %d토큰을 넘어 %s쪽 %s토큰을 읽지 않았습니다. 나누어 넣거나 %s를 늘리세요.",
             *(_numbered(cut > 0), what, most, _SIDES[side], f"{cut.sum():,}", limit),
         )
 
