@@ -46,7 +46,7 @@ class ClassificationTrainArguments(TrainArguments):
     problem_type: Optional[str] = option(
         None, "레이블의 꼴. 비우면 말뭉치를 보고 정함 (보통 single_label_classification)", choices=list(HEADS)
     )
-    label_separator: str = option(",", "레이블이 여럿일 때(multi_label_classification) 사이에 적는 글")
+    label_separator: str = option(",", "레이블이 여럿일 때(multi_label_classification) 사이에 적는 구분 기호")
 
     corpus_types: ClassVar[dict[str, str]] = {}  # 꼴이 정해진 말뭉치의 이름과 problem_type
 
@@ -58,7 +58,7 @@ class ClassificationTrainArguments(TrainArguments):
         super().__post_init__()
         require(
             self.label_separator and "\t" not in self.label_separator,
-            f"label_separator={self.label_separator!r}: 레이블 사이에 적는 글을 하나 이상 적되, 칸을 나누는 탭은 쓰지 마세요.",
+            f"label_separator={self.label_separator!r}: 레이블 사이에 적을 구분 기호를 한 글자 이상 적되, 칸을 나누는 탭은 쓰지 마세요.",
         )
 
     @property
@@ -72,7 +72,7 @@ class ClassificationDeployArguments(DeployArguments):
     """문서 분류(와 문장 쌍 분류)의 추론 설정."""
 
     threshold: float = option(
-        0.5, "레이블을 여럿 고르는 모델에서, 확률이 이 이상인 레이블을 답함", above=0, below=1
+        0.5, "레이블을 여럿 고르는 모델에서, 확률이 이 값 이상인 레이블을 답함", above=0, below=1
     )
 
     also_opens: ClassVar[tuple] = ("pair-classification",)  # 책은 두 과제에 이 클래스를 씁니다.

@@ -203,7 +203,7 @@ def squad2_scores(
     predictions: dict[str, str],  # 문항 id → 답. 답하지 않았으면 빈 글
     references: "dict[str, tuple[str, ...]]",  # 문항 id → 정답들. 답이 없는 문항이면 빈 글 하나이거나 비움
 ) -> dict[str, float]:
-    """`korquad_scores`에 답이 있는 문항과 없는 문항의 점수(`has_answer_em`, `no_answer_f1` …)를 더합니다. 없는 문항이 하나도 없으면 그대로입니다."""
+    """`korquad_scores`에 답이 있는 문항과 없는 문항의 점수(`has_answer_em`, `no_answer_f1` …)를 더합니다. 답이 없는 문항이 하나도 없으면 그대로입니다."""
     return no_answer.scores_in_parts(predictions, references, korquad_scores)
 
 # %% ../nbs/05_qa.ipynb #a230b02a
@@ -245,8 +245,8 @@ class QuestionAnswerer:
 
     `answerer(질문, 지문)`이나 `answerer({"question": 질문, "context": 지문})`은 `{"question", "answer", "start", "end", "score", "candidates", "found", "null_score", "null_score_diff", "unknown"}` 사전을 돌려줍니다.
     `start`와 `end`는 지문의 글자 번호(`지문[start:end] == answer`), `score`는 남은 후보들(`n_best_size`개까지)의 점수를 소프트맥스로 나눈 값, `candidates`는 그다음 후보들입니다.
-    `unknown`은 질문과 지문 가운데 `[UNK]`(어휘에 없는 말)의 몫이 큰 쪽의 몫(0과 1 사이)이고, 절반 이상인 것이 있으면 한 번 경고합니다.
-    지문이 비었거나, "답 없음"의 점수 `null_score`가 가장 좋은 답보다 `args.null_score_diff_threshold` 넘게 높으면 `found=False`와 빈 답을 돌려줍니다. 질문이 비었으면 `NlpbookError`를 냅니다.
+    `unknown`은 `[UNK]`(어휘에 없는 말)가 차지하는 몫(0과 1 사이)을 질문과 지문에서 따로 재어 큰 쪽을 고른 값이고, 절반 이상인 것이 있으면 한 번 경고합니다.
+    지문이 비었거나, "답 없음"의 점수 `null_score`에서 가장 좋은 답의 점수를 뺀 값이 `args.null_score_diff_threshold`보다 크면 `found=False`와 빈 답을 돌려줍니다. 질문이 비었으면 `NlpbookError`를 냅니다.
     """
 
     def __init__(

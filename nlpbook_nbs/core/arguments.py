@@ -103,7 +103,7 @@ class TrainArguments:
     resume: bool = option(False, "downstream_model_dir에 남은 체크포인트에서 이어서 학습")
     save_dtype: str = option(
         "float32",
-        "저장할 모델의 가중치 형. 학습은 늘 float32 가중치로 하고, 저장할 때만 바꿈",
+        "저장할 가중치의 자료형. 학습은 늘 float32 가중치로 하고, 저장할 때만 바꿈",
         choices=["float32", "bfloat16", "float16"],
     )
     checkpoint_seconds: float = option(300.0, "이어 하기용 체크포인트를 남기는 간격 (초)", above=0)

@@ -36,7 +36,7 @@ def divergence_message(
     advice = f"learning_rate를 {min(args.learning_rate / 10, usual_rate(args, model)):.1g} 이하로 줄이세요."
     if more:
         advice += f" {', '.join(more)}도 도움이 됩니다."
-    return f"{told} {advice} 그 앞에 남긴 체크포인트와 모델은 그대로 있습니다."
+    return f"{told} {advice} 그 전에 남긴 체크포인트와 모델은 그대로 있습니다."
 
 # %% ../../nbs/core/divergence.ipynb #cc688d69
 class StopOnDivergence(Callback):

@@ -49,7 +49,7 @@ def _names_of(table: Any, where: str) -> list[Any]:
     if isinstance(table, Mapping):
         return list(table)
     if isinstance(table, list) and all(isinstance(row, Mapping) for row in table):
-        require(table, f"{where}: 줄이 하나도 없습니다.")
+        require(table, f"{where}: 줄이 하나도 없습니다. 글과 레이블을 한 줄 이상 넣으세요.")
         return [name for name in table[0] if all(name in row for row in table)]
     for attribute in ("column_names", "columns"):
         names = getattr(table, attribute, None)
@@ -81,7 +81,7 @@ def read_table(
     columns = [table_column(table, name, where) for name in (text, text_pair, label) if name is not None]
     require(
         len({len(column) for column in columns}) == 1,
-        f"{where}: 열의 길이가 서로 다릅니다({', '.join(str(len(column)) for column in columns)}).",
+        f"{where}: 열의 길이가 서로 다릅니다({', '.join(str(len(column)) for column in columns)}). 같은 길이로 맞추세요.",
     )
     examples, watch = [], TextWatch(f"{where} ")
     for number, (*cells, given) in enumerate(zip(*columns), start=1):
@@ -98,7 +98,7 @@ def read_table(
             )
             given = names[given]
         examples.append(LabeledText(texts[0], texts[1] if text_pair else None, given))
-    require(examples, f"{where}: 줄이 하나도 없습니다.")
+    require(examples, f"{where}: 줄이 하나도 없습니다. 글과 레이블을 한 줄 이상 넣으세요.")
     watch.tell()
     return examples
 

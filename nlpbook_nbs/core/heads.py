@@ -26,7 +26,7 @@ from .tables import label_counts, label_numbers
 class Head:
     """레이블 하나를 고르는 출력층. 다른 꼴의 출력층은 이것을 물려받아 고칩니다."""
 
-    separator: str = ","  # 레이블이 여럿일 때 사이에 적는 글
+    separator: str = ","  # 레이블이 여럿일 때 사이에 적는 구분 기호
 
     problem_type: ClassVar[str] = "single_label_classification"
     metrics: ClassVar[tuple[str, ...]] = ("acc",)  # `measures`가 재는 것들의 이름
@@ -112,7 +112,7 @@ _ROUNDED = 1e-6  # 결과의 점수는 소수점 아래 여섯 자리까지입�
 
 # %% ../../nbs/core/heads.ipynb #7bfb6353
 class MultiLabelHead(Head):
-    """레이블을 여럿(없어도 됨) 고르는 출력층. 레이블마다 시그모이드를 씌워 문턱값을 넘는 것을 고릅니다."""
+    """레이블을 여럿(없어도 됨) 고르는 출력층. 레이블마다 시그모이드를 씌워 문턱값 이상인 것을 고릅니다."""
 
     problem_type = "multi_label_classification"
     metrics = ("micro_f1", "macro_f1", "subset_acc")
@@ -128,7 +128,7 @@ class MultiLabelHead(Head):
         unknown = [] if known is None else [name for name in found if name not in known]
         require(
             not unknown,
-            f"{where}: 모르는 레이블 {', '.join(map(repr, unknown))}입니다. {', '.join(sorted(known or []))} 가운데에서 적으세요.",
+            f"{where}: 모르는 레이블 {', '.join(map(repr, unknown))}입니다. {', '.join(sorted(known or []))} 가운데에서 고르세요.",
         )
         return found
 
@@ -357,7 +357,7 @@ def corpus_head(
     wanted = getattr(corpus, "problem_type", head.problem_type)
     require(
         wanted == head.problem_type,
-        f"{type(corpus).__name__}: {wanted} 말뭉치인데 설정은 {head.problem_type}입니다. problem_type={wanted!r}을(를) 적으세요.",
+        f"{type(corpus).__name__}: {wanted} 말뭉치인데 설정은 {head.problem_type}입니다. problem_type={wanted!r}을 적으세요.",
     )
     if hasattr(corpus, "read_with"):
         corpus.read_with(None if type(head) is Head else head)

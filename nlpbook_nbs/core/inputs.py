@@ -101,7 +101,7 @@ def named_rows(
     """이름을 붙여 준 글들을 `given_rows`와 같은 꼴로. 길이가 다르거나 모르는 이름이면 `NlpbookError`를 냅니다."""
     if any(name not in keys for name in named) or any(name not in named for name in keys[:least]):
         raise NlpbookError(
-            f"{', '.join(named) or '아무것도 없음'}: 모르는 이름이거나 빠진 이름이 있습니다. {_right_call(keys, least)}"
+            f"{', '.join(named) or '아무것도 없음'}: 모르는 이름이 있거나 있어야 할 이름이 빠졌습니다. {_right_call(keys, least)}"
         )
     columns = {key: plain_value(named[key]) for key in keys if named.get(key) is not None}
     listed = {
@@ -213,7 +213,7 @@ def _problem(cells: Sequence[str], fields: Sequence[str]) -> str:
         except NlpbookError as error:
             return str(error)
         if not normalize_label(text):
-            return f"{name} 칸이 비었습니다. 채우거나 지우고 다시 실행하세요."
+            return f"{name} 칸이 비었습니다. 칸을 채우거나 그 입력을 지우고 다시 실행하세요."
     return ""
 
 # %% ../../nbs/core/inputs.ipynb #3b674ea7

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def is_missing(
     value: Any,  # 표의 칸 하나
 ) -> bool:
-    """빈칸을 뜻하는 값(`None`, `nan`, 판다스의 `NA`와 `NaT`)이면 `True`. 빈 글은 아닙니다."""
+    """빈칸을 뜻하는 값(`None`, `nan`, 판다스의 `NA`와 `NaT`)이면 `True`. 빈 글은 빈칸으로 치지 않습니다."""
     if value is None or type(value).__name__ in {"NAType", "NaTType"}:
         return True
     value = plain_value(value)
@@ -30,7 +30,7 @@ def is_missing(
 
 
 def plain_value(
-    value: Any,  # NumPy의 수, 칸 하나짜리 배열, 파이썬의 값
+    value: Any,  # NumPy의 수, 값 하나짜리(0차원) 배열, 파이썬의 값
 ) -> Any:
     """NumPy와 PyTorch, pyarrow의 값 하나를 파이썬의 값으로. 다른 것은 그대로입니다."""
     if hasattr(value, "as_py"):
@@ -194,7 +194,7 @@ def model_labels(
 # %% ../../nbs/core/labels.ipynb #92ef5149
 def split_labels(
     label: Any,  # 적힌 글, 또는 레이블의 목록
-    separator: str,  # 사이에 적는 글
+    separator: str,  # 사이에 적는 구분 기호
     where: str,  # 오류에 적을 자리: `"train.tsv:3"`
 ) -> tuple[str, ...]:
     """레이블들의 튜플. 앞뒤의 빈칸은 떼고, 빈 것과 되풀이한 것은 뺍니다. 글도 목록도 아니면 `NlpbookError`."""
@@ -212,7 +212,7 @@ def split_labels(
 # %% ../../nbs/core/labels.ipynb #fa21738e
 def warn_about_separator(
     names: Collection[str],  # 읽은 레이블들
-    separator: str,  # 정해 둔 글
+    separator: str,  # 정해 둔 구분 기호
     where: str,  # 경고에 적을 자리
 ) -> None:
     """쉼표, 쌍반점, 세로줄, 빗금 가운데 `separator`가 아닌 것이 든 레이블이 있으면 경고합니다."""

@@ -55,7 +55,7 @@ def check_vocabulary(
     model: Any,  # transformers 모델
     tokenizer: Any,  # 그 모델과 함께 쓸 토크나이저
 ) -> None:
-    """토크나이저의 번호가 모델의 임베딩보다 크면 `NlpbookError`를 냅니다. 모델 설정의 `pad_token_id`는 토크나이저의 것으로 맞춥니다."""
+    """토크나이저에 모델의 임베딩이 없는 번호가 있으면 `NlpbookError`를 냅니다. 모델 설정의 `pad_token_id`는 토크나이저의 것으로 맞춥니다."""
     rows = model.get_input_embeddings().weight.shape[0]
     highest = max(tokenizer.get_vocab().values(), default=0)
     require(

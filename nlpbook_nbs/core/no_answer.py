@@ -203,7 +203,7 @@ def threshold_option(
     blank: str,  # 비우면 어떻게 되는지
 ) -> Any:
     """설정 클래스의 `null_score_diff_threshold` 필드."""
-    text = "'답 없음'의 점수가 가장 좋은 답보다 이만큼 넘게 높으면 답하지 않음"
+    text = "'답 없음'의 점수에서 가장 좋은 답의 점수를 뺀 값이 이보다 크면 답하지 않음"
     return option(None, f"{text}. 비우면 {blank}", min=-1e9, max=1e9)
 
 
@@ -251,7 +251,7 @@ def scores_in_parts(
     references: dict[str, tuple[str, ...]],  # 문항 id → 정답들. 답이 없는 문항이면 빈 글 하나이거나 비움
     score: Callable[[dict[str, str], dict[str, tuple[str, ...]]], Scores],  # 문항들을 채점해 `{"em", "f1"}`
 ) -> Scores:
-    """`score`의 점수에 답이 있는 문항(`has_answer_`)과 없는 문항(`no_answer_`)의 점수를 더한 사전. 없는 문항이 하나도 없으면 `score`의 것 그대로입니다.
+    """`score`의 점수에 답이 있는 문항(`has_answer_`)과 없는 문항(`no_answer_`)의 점수를 더한 사전. 답이 없는 문항이 하나도 없으면 `score`의 것 그대로입니다.
 
     형식: Rajpurkar 외 (2018), SQuAD 2.0의 HasAns와 NoAns.
     """

@@ -63,7 +63,7 @@ def check_labels(train: Any) -> None:
     one = names[int(labels[0])] if names and labels.ndim == 1 and labels.dtype.kind in "iu" else labels[0]
     require(
         (labels != labels[0]).any(),
-        f"학습 데이터 {len(labels):,}건의 레이블이 모두 {one!r}라서 배울 것이 없습니다. 다른 레이블의 예시를 넣으세요.",
+        f"학습 데이터 {len(labels):,}건의 레이블이 모두 {one!r}(으)로 같아 배울 것이 없습니다. 다른 레이블의 예시를 넣으세요.",
     )
 
 

@@ -174,7 +174,7 @@ def _load_known(args: PretrainArguments, tokenizer: "PreTrainedTokenizerBase") -
     )
     require(
         config.type_vocab_size >= 2,
-        f"{name}: 문장 구분(token_type_ids)이 {config.type_vocab_size}가지뿐인 모델이라 다음 문장 맞히기(NSP)를 배울 수 없습니다. 문장 구분이 둘인 BERT를 적으세요.",
+        f"{name}: 문장 구분(token_type_ids)이 {config.type_vocab_size}가지뿐인 모델이라 다음 문장 맞히기(NSP)를 배울 수 없습니다. 문장 구분이 두 가지 이상인 BERT 모델을 적으세요.",
     )
     require(
         config.vocab_size >= len(tokenizer),
@@ -254,7 +254,7 @@ class PretrainTask(Task):
         found = {name: drain(metric) for name, metric in self.means.items()}
         require(
             not found["mlm_loss"].isnan(),
-            "평가할 글에 빈칸이 하나도 만들어지지 않아 MLM 손실을 잴 수 없습니다. 평가할 글을 늘리거나 mlm_probability를 키우세요.",
+            "평가할 글에 빈칸이 하나도 생기지 않아 MLM 손실을 잴 수 없습니다. 평가할 글을 늘리거나 mlm_probability를 키우세요.",
         )
         return {"loss": found["mlm_loss"] + found["nsp_loss"], **found, "perplexity": found["mlm_loss"].exp()}
 

@@ -89,7 +89,7 @@ def read_delimited(
 ) -> Iterator[tuple[int, list[str]]]:
     """CSV나 TSV에서 `columns`의 열만 읽어 `(줄 번호, 값들)`을 차례로 내놓습니다. 열이나 칸이 맞지 않으면 `NlpbookError`를 냅니다."""
     text, first, marks = read_text(path).replace("\r\r\n", "\r\n"), 1, _DELIMITERS[path.suffix.lower()]
-    declared = re.match(r'\ufeff?"?sep=(.)"?(?:\r\n|\r|\n)', text)  # 엑셀에게 구분자를 알려 주는 줄
+    declared = re.match(r'\ufeff?"?sep=(.)"?(?:\r\n|\r|\n)', text)  # 엑셀에 구분 기호를 알려 주는 줄
     if declared:
         text, first, marks = text[declared.end() :], 2, declared[1]
     if not text.strip():
@@ -109,7 +109,7 @@ def read_delimited(
 
 
 def _holds(text: str, mark: str, columns: Sequence[str]) -> bool:
-    """첫 줄을 `mark`로 나누면 `columns`가 모두 나오면 `True`."""
+    """첫 줄을 `mark`로 나누었을 때 `columns`가 모두 나오면 `True`."""
     from nlpbook_nbs.core.normalization import normalize_label
 
     try:
@@ -152,7 +152,7 @@ def _rows(
             raise NlpbookError(f"{path}:{empty[0]}: 빈 줄입니다. 글과 레이블을 적거나 그 줄을 지우세요.")
         if len(values) != named:
             raise NlpbookError(
-                f"{path}:{number}: 칸이 {named}개여야 하는데 {len(values)}개입니다. 글 안에 구분자나 줄바꿈이 있으면 그 칸을 큰따옴표로 감싸세요."
+                f"{path}:{number}: 칸이 {named}개여야 하는데 {len(values)}개입니다. 글 안에 구분 기호나 줄바꿈이 있으면 그 칸을 큰따옴표로 감싸세요."
             )
         yield number, [values[place] for place in places]
 
@@ -250,7 +250,7 @@ def read_sheet(
 def sheets_hint(
     folder: Path,  # 읽을 표가 없는 폴더
 ) -> str:
-    """폴더에 무엇이 있는지 적은 한 문장(앞에 빈칸이 붙습니다). 없는 폴더이거나 비었으면 빈 글."""
+    """폴더에 무엇이 있는지 적은 한 문장(앞에 빈칸이 붙습니다). 없는 폴더이거나 비었으면 `path_hint`의 문장."""
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     if any(name.lower().endswith((".xlsx", ".xls")) for name in names):
         return " 엑셀 문서(.xlsx)는 읽지 못하니 엑셀에서 'CSV UTF-8'로 저장하세요."

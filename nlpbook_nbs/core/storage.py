@@ -39,14 +39,14 @@ def pack_weights(
     source: str | os.PathLike,  # 보통의 `model.safetensors`
     target: str | os.PathLike,  # 만들 파일
 ) -> dict[str, int]:
-    """가중치 파일을 8비트로 담고 `{"bytes": 파일의 크기, "weights": 담은 수}`를 돌려줍니다. 무한대나 NaN이 있으면 `NlpbookError`."""
+    """가중치 파일을 8비트로 담고 `{"bytes": 파일의 크기, "weights": 담은 수}`를 돌려줍니다. `nan`이나 `inf`가 있으면 `NlpbookError`."""
     packed, total = {}, 0
     with safe_open(source, "np") as file:
         for name in sorted(file.keys()):
             weight = file.get_tensor(name).astype(np.float32)
             require(
                 bool(np.isfinite(weight).all()),
-                f"{source}: {name}에 무한대나 NaN이 있습니다. 학습이 발산한 가중치가 아닌지 확인하세요.",
+                f"{source}: {name}에 유한하지 않은 값(nan이나 inf)이 있습니다. 학습이 발산한 가중치가 아닌지 확인하세요.",
             )
             total += weight.size
             if weight.ndim == 2 and len(weight) >= _LEAST_ROWS:

@@ -48,7 +48,7 @@ def text_files(
     found = sorted(path.glob("*.txt")) if path.is_dir() else matching_paths(where)
     if not found:
         raise NlpbookError(
-            f"{where}: 글 파일이 없습니다. 한 줄에 한 문장씩 적은 UTF-8 텍스트 파일을 적으세요.{path_hint(path)}"
+            f"{where}: 글 파일이 없습니다. 한 줄에 한 문장씩 적은 UTF-8 텍스트 파일의 경로를 적으세요.{path_hint(path)}"
         )
     return found
 

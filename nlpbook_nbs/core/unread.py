@@ -88,7 +88,7 @@ def tell_notes(
     if cut_rows:
         logger.log(
             _level(cut_rows, rows),
-            "%s: %s건 가운데 %s건이 길어서 %s쪽을 모두 %s토큰(한 건에 평균 %.0f토큰) 잘랐습니다. %s를 늘리면 더 읽습니다.",
+            "%s: %s건 가운데 %s건이 길어서 %s쪽에서 모두 합쳐 %s토큰(한 건에 평균 %.0f토큰) 잘랐습니다. %s를 늘리면 더 읽습니다.",
             *(where, f"{rows:,}", f"{cut_rows:,}", _SIDES[side], f"{cut:,}", cut / cut_rows, limit),
         )
 
