@@ -198,3 +198,111 @@ def test_root_name_loads_no_pandas():
     code = "import sys, nlpbook_nbs; nlpbook_nbs.corpus_from; print({'pandas', 'datasets', 'pyarrow'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+# 표의 이름, 열의 이름, 정수의 열
+
+
+def test_names_of_splits_fold_case_and_two_for_one_purpose_are_refused():
+    rows = {"text": TEXTS, "label": WORDS}
+    corpus = nlpbook.corpus_from({"Train": rows, "Valid": rows, "TEST": rows})
+    assert len(corpus.get_examples("", "val")) == 40
+    for names in (("validation", "dev"), ("test", "Test"), ("train", "training")):
+        refused(lambda names=names: nlpbook.corpus_from({"train": rows} | dict.fromkeys(names, rows)), *names)
+
+
+def test_records_whose_names_are_spelled_differently_share_a_column():
+    import unicodedata
+
+    rows = [
+        {"글" if number % 2 else unicodedata.normalize("NFD", "글"): text, "label": word}
+        for number, (text, word) in enumerate(zip(TEXTS, WORDS))
+    ]
+    corpus = nlpbook.corpus_from({"train": rows, "val": rows}, "글")
+    assert [row.text_a for row in corpus.get_examples("", "train")] == TEXTS
+
+
+@pytest.mark.parametrize("make", [dict, as_records, as_pandas])
+def test_columns_may_be_named_by_numbers(make):
+    corpus = nlpbook.corpus_from(make({0: TEXTS, 1: WORDS}), text=0, label=1)
+    assert corpus.get_labels() == ["긍정", "부정"]
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"text": ["a", "b"]}, "열의 이름은"),
+        ({"text": None}, "열의 이름은"),
+        ({"label": "text"}, "두 번"),
+        ({"text_pair": "text "}, "두 번"),
+        ({"val_share": "0.1"}, "val_share='0.1'"),
+        ({"test_share": float("nan")}, "test_share=nan"),
+        ({"seed": -1}, "seed=-1"),
+        ({"seed": 1.5}, "seed=1.5"),
+    ],
+)
+def test_wrong_arguments_are_refused_in_one_sentence(options, what):
+    refused(lambda: nlpbook.corpus_from({"text": TEXTS, "label": WORDS}, **options), what)
+
+
+class Featured(dict):
+    """`datasets`의 표처럼 열마다의 꼴(`features`)이 있는 표."""
+
+    def __init__(self, columns, **features):
+        super().__init__(columns)
+        self.features = features
+
+
+@pytest.mark.parametrize("wrap", ["feature", "list"])
+def test_class_names_are_found_inside_lists_and_under_any_spelling(wrap):
+    import unicodedata
+    from types import SimpleNamespace
+
+    from nlpbook_nbs.core.heads import MultiLabelHead
+
+    kind = SimpleNamespace(names=["욕설", "차별"])
+    kind = [kind] if wrap == "list" else SimpleNamespace(feature=kind)
+    label = unicodedata.normalize("NFD", "답")
+    table = Featured({"text": TEXTS, label: [[0, 1], np.array([1]), []] + [[0]] * 37}, **{label: kind})
+    corpus = nlpbook.corpus_from({"train": table, "val": table}, label="답")
+    corpus.read_with(MultiLabelHead())
+    assert corpus.get_labels() == ["욕설", "차별"]
+    rows = corpus.get_examples("", "train")
+    assert MultiLabelHead().targets(rows, corpus.get_labels(), "train")[:3].tolist() == [
+        [1, 1],
+        [0, 1],
+        [0, 0],
+    ]
+
+
+def test_arrays_in_a_label_column_are_lists_of_labels():
+    from nlpbook_nbs.core.heads import MultiLabelHead
+
+    rows = {"text": TEXTS, "label": [np.array(["욕설", "차별"], object)] * 20 + [np.array([], object)] * 20}
+    corpus = nlpbook.corpus_from({"train": rows, "val": rows})
+    corpus.read_with(MultiLabelHead())
+    assert corpus.get_labels() == ["욕설", "차별"]
+
+
+def test_labels_are_read_again_when_the_way_of_reading_changes():
+    from nlpbook_nbs.core.heads import MultiLabelHead
+
+    corpus = nlpbook.corpus_from({"text": TEXTS, "label": ["욕설,차별", "욕설"] * 20})
+    assert corpus.get_labels() == ["욕설", "욕설,차별"]
+    corpus.read_with(MultiLabelHead())
+    assert corpus.get_labels() == ["욕설", "차별"]
+
+
+def test_parquet_saved_by_datasets_keeps_the_names_of_its_labels(tmp_path):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    import json
+
+    from nlpbook_nbs.core.sheets import read_sheet
+
+    features = {"label": {"names": ["부정", "긍정"], "_type": "ClassLabel"}}
+    table = arrow.table({"text": ["가", "나"], "label": [1, 0]}).replace_schema_metadata(
+        {"huggingface": json.dumps({"info": {"features": features}})}
+    )
+    parquet.write_table(table, tmp_path / "train.parquet")
+    found = [values for _, values in read_sheet(tmp_path / "train.parquet", ["text", "label"])]
+    assert found == [["가", "긍정"], ["나", "부정"]]

@@ -631,3 +631,73 @@ def test_real_korsts_is_read_whole(real_data):
     }
     assert {mode: len(found) for mode, found in rows.items()} == {"train": 5749, "val": 1500, "test": 1379}
     assert all(0 <= row.label <= 5 for found in rows.values() for row in found)
+
+
+# 잘못 적은 점수와, 갖가지로 적은 레이블 여럿
+
+
+@pytest.mark.parametrize(
+    ("label", "what"), [("1e39", "너무 커서"), ("-1e300", "너무 커서"), ("1_000", "수가"), ("3,5", "마침표")]
+)
+@pytest.mark.parametrize("mode", ["train", "val"])
+def test_a_score_that_training_cannot_hold_is_refused_with_its_line(own, mini_tokenizer, label, what, mode):
+    rows = {"rows": [("가", "1"), ("나", "2")], "val": [("가", "1"), ("나", "2")]}
+    rows["rows" if mode == "train" else "val"][1] = ("나", label)
+    args = own(rows["rows"], REGRESSION, val=rows["val"])
+    with refused(f"{mode}.tsv:3", what):
+        dataset_of(args, mini_tokenizer, mode=mode)
+
+
+def test_an_integer_too_large_for_a_float_is_refused():
+    with refused("쌍:2", "너무 커서"):
+        RegressionHead().read(10**400, None, "쌍:2")
+
+
+def test_a_result_compared_with_cheap_answers_never_holds_nan(messages):
+    targets = np.array([1.0, np.inf])
+    with np.errstate(invalid="ignore"):
+        found = RegressionHead().compare({"test_mse": None, "test_pearson": 0.5}, targets)
+    assert found == {"constant_pearson": 0.0, "constant_spearman": 0.0, "constant_mse": None}
+    assert any("pearson 0.500 (0.000)" in message for message in messages())
+
+
+def test_whole_numbers_among_many_labels_are_one_label_however_written(own, mini_tokenizer):
+    rows = [("가", "1.0,2"), ("나", "1"), ("다", "2.0,1,1.0"), ("라", "")]
+    dataset = dataset_of(own(rows, MULTI), mini_tokenizer)
+    assert dataset.label_names == ["1", "2"]
+    assert dataset.columns["label"].tolist() == [[1, 1], [1, 0], [1, 1], [0, 0]]
+
+
+@pytest.mark.parametrize("label", [[0, 1, 1], np.array([1, 0]), (True, False), "[0, 1, 1]", [0.0, 1.0]])
+def test_multi_hot_rows_are_refused_because_they_have_no_names(label):
+    with refused("예시:1", "0과 1을", "이름"):
+        MultiLabelHead().names([(label, "예시:1"), (label, "예시:1")])
+
+
+@pytest.mark.parametrize("labels", [([0, 1], [2]), ([0, 1], [0]), (["0", "1"], ["1", "0"]), ([1], [0])])
+def test_lists_of_label_numbers_are_not_taken_for_multi_hot_rows(labels):
+    assert {"0", "1"} <= set(MultiLabelHead().names((label, "예시") for label in labels))
+
+
+@pytest.mark.parametrize(
+    ("cell", "found"),
+    [
+        ('["욕설", "차별"]', ("욕설", "차별")),
+        ("['욕설', '차별']", ("욕설", "차별")),
+        ("['욕설' '차별']", ("욕설", "차별")),
+        ("['욕설'\n '차별']", ("욕설", "차별")),
+        (" [1, 2] ", ("1", "2")),
+        ("[]", ()),
+        ("[광고],욕설", ("[광고]", "욕설")),
+        ("[욕설, 차별]", ("[욕설", "차별]")),
+        ("[[1], [2]]", ("[[1]", "[2]]")),
+    ],
+)
+def test_a_list_printed_into_a_cell_is_a_list_where_that_is_certain(cell, found):
+    assert split_labels(cell, ",", "예시") == found
+
+
+@pytest.mark.parametrize("mark", "、·ㆍ，；")
+def test_korean_and_full_width_separators_are_pointed_out(mark, messages):
+    MultiLabelHead().names([(f"욕설{mark}차별", "예시:1"), ("욕설", "예시:2")])
+    assert any("label_separator=','" in text and repr(mark) in text for text in messages())

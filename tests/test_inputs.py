@@ -586,3 +586,38 @@ def test_settings_saved_by_notepad_are_read(tmp_path):
         (tmp_path / "a.json").write_bytes('{"downstream_corpus_name": "내 리뷰"}'.encode(encoding))
         found = read_json_arguments(ClassificationTrainArguments, tmp_path / "a.json")
         assert found == {"downstream_corpus_name": "내 리뷰"}
+
+
+# 학습 자료 안의 닮은 레이블
+
+
+@pytest.mark.parametrize("blank", ["\u00a0", "\u3000", "  ", "\t", "\u2009"], ids=ascii)
+def test_blanks_inside_a_label_are_one_blank(blank, messages):
+    assert gather_labels([(f"매우{blank}좋음", "a:2"), ("매우 좋음", "a:3")]) == ["매우 좋음"]
+    assert check_label(f"매우{blank}좋음", ["매우 좋음"], "a:2") == "매우 좋음" and messages() == []
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "code"),
+    [("1", "１", "U+FF11"), ("A형", "А형", "U+0410"), ("ㅋ", "ᄏ", "U+110F"), ("good", "Good", "U+0047")],
+)
+def test_look_alike_labels_stay_apart_and_are_told_once(a, b, code, messages):
+    from nlpbook_nbs.core.heads import MultiLabelHead
+
+    for gather in (gather_labels, MultiLabelHead().names):
+        before = len(messages())
+        assert set(gather([(a, "a:2"), (b, "a:3"), (a, "a:4"), (b, "a:5")])) == {a, b}
+        (told,) = messages()[before:]
+        assert code in told and "a:" in told
+
+
+def test_labels_that_only_differ_in_signs_are_not_called_look_alike(messages):
+    gather_labels((each, "a:2") for each in ["+1", "-1", "C", "C+", "C++", "상", "중", "하", "é", "e"])
+    assert messages() == []
+
+
+@pytest.mark.parametrize("label", ["nan", "None", "<NA>"])
+def test_a_missing_label_saved_as_a_word_is_told_once(label, messages):
+    assert label in gather_labels([("긍정", "a:2"), (label, "a:3"), (label, "a:4")])
+    (told,) = messages()
+    assert "a:3" in told and repr(label) in told and "빈칸" in told

@@ -4,6 +4,7 @@
 __all__ = ['table_column', 'LabeledText', 'read_table', 'class_names', 'split_examples', 'FrameCorpus', 'corpus_from']
 
 # %% ../../nbs/core/frames.ipynb #29435b43
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
@@ -22,18 +23,19 @@ _CALL = 'corpus_from(data, text="글의 열", label="레이블의 열")처럼 �
 
 def table_column(
     table: Any,  # 판다스, datasets, pyarrow, polars의 표, `{이름: 열}` 사전, 또는 사전의 목록
-    name: str,  # 열의 이름
+    name: str | int,  # 열의 이름
     where: str,  # 오류에 적을 자리: `"train"`
 ) -> list[Any]:
     """표에서 열 하나를 목록으로 꺼냅니다. 그런 열이 없으면 있는 열을 알려 주는 `NlpbookError`를 냅니다."""
     names = _names_of(table, where)
-    found = [each for each in names if normalize_label(str(each)) == normalize_label(name)]
+    wanted = normalize_label(str(name))
+    found = [each for each in names if normalize_label(str(each)) == wanted]
     if len(found) != 1:
-        shown, hint = ", ".join(map(str, names[:20])), "" if found else twin_hint(name, map(str, names))
+        shown, hint = ", ".join(map(str, names[:20])), "" if found else twin_hint(wanted, map(str, names))
         problem = f"{name!r} 열이 {'둘 이상입니다' if found else '없습니다'}. 있는 열은 {shown}입니다.{hint}"
         raise NlpbookError(f"{where}: {problem} {_CALL}")
     if isinstance(table, list):
-        return [row[found[0]] for row in table]
+        return [row[found[0]] if found[0] in row else _normal_keys(row)[wanted] for row in table]
     values = (
         table.column(found[0])
         if hasattr(table, "column") and not hasattr(table, "select_columns")
@@ -45,12 +47,20 @@ def table_column(
     return list(values)
 
 
+def _normal_keys(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {normalize_label(str(name)): value for name, value in row.items()}
+
+
 def _names_of(table: Any, where: str) -> list[Any]:
     if isinstance(table, Mapping):
         return list(table)
     if isinstance(table, list) and all(isinstance(row, Mapping) for row in table):
         require(table, f"{where}: 줄이 하나도 없습니다. 글과 레이블을 한 줄 이상 넣으세요.")
-        return [name for name in table[0] if all(name in row for row in table)]
+        return [
+            name
+            for name in table[0]
+            if all(name in row or normalize_label(str(name)) in _normal_keys(row) for row in table)
+        ]
     for attribute in ("column_names", "columns"):
         names = getattr(table, attribute, None)
         if names is not None and not callable(names):
@@ -71,9 +81,9 @@ class LabeledText:
 
 def read_table(
     table: Any,  # `table_column`이 받는 표
-    text: str,  # 글의 열
-    label: str,  # 레이블의 열
-    text_pair: str | None = None,  # 짝이 되는 글의 열
+    text: str | int,  # 글의 열
+    label: str | int,  # 레이블의 열
+    text_pair: str | int | None = None,  # 짝이 되는 글의 열
     where: str = "표",  # 오류에 적을 자리
 ) -> list[LabeledText]:
     """표의 줄들을 예시의 목록으로. 레이블이 빠진 줄이나 글이 아닌 칸이 있으면 몇 번째 줄인지 담은 `NlpbookError`를 냅니다."""
@@ -88,28 +98,43 @@ def read_table(
         place = f"{where} {number}번째 줄"
         texts = [text_of_cell(cell, place) for cell in cells]
         watch.see(f"{number}번째 줄", texts)
-        given = plain_value(given)
+        given = given.tolist() if hasattr(given, "tolist") else plain_value(given)
         missing = is_missing(given) or given == "" or bool(names) and given == -1
         require(not missing, f"{place}: 레이블이 비었습니다({given!r}). 레이블을 채우거나 그 줄을 빼세요.")
-        if names and whole_number(given) is not None:
-            require(
-                0 <= given < len(names),
-                f"{place}: 레이블 {given!r}에 이름이 없습니다. 이름은 {len(names)}개입니다.",
+        if names:
+            given = (
+                [_named(each, names, place) for each in given]
+                if isinstance(given, (list, tuple))
+                else _named(given, names, place)
             )
-            given = names[given]
         examples.append(LabeledText(texts[0], texts[1] if text_pair else None, given))
     require(examples, f"{where}: 줄이 하나도 없습니다. 글과 레이블을 한 줄 이상 넣으세요.")
     watch.tell()
     return examples
 
 
+def _named(given: Any, names: Sequence[str], place: str) -> Any:
+    """번호이면 그 번호의 이름, 아니면 그대로."""
+    number = whole_number(given)
+    if number is None:
+        return given
+    require(
+        0 <= number < len(names),
+        f"{place}: 레이블 {given!r}에 이름이 없습니다. 이름은 {len(names)}개입니다.",
+    )
+    return names[number]
+
+
 def class_names(
     table: Any,  # 표
-    label: str,  # 레이블의 열
+    label: str | int,  # 레이블의 열
 ) -> list[str]:
-    """`datasets`의 `ClassLabel` 열에 적힌 레이블의 이름들. 그런 열이 아니면 빈 목록."""
+    """`datasets`의 `ClassLabel` 열이나 그 목록의 열에 적힌 레이블의 이름들. 그런 열이 아니면 빈 목록."""
     features = getattr(table, "features", None)
-    return list(getattr(features.get(label), "names", None) or []) if isinstance(features, Mapping) else []
+    kind = _normal_keys(features).get(normalize_label(str(label))) if isinstance(features, Mapping) else None
+    while isinstance(kind, list) or hasattr(kind, "feature"):  # 레이블이 여럿인 열
+        kind = next(iter(kind), None) if isinstance(kind, list) else kind.feature
+    return list(getattr(kind, "names", None) or [])
 
 # %% ../../nbs/core/frames.ipynb #189d21eb
 def split_examples(
@@ -119,10 +144,12 @@ def split_examples(
     seed: int = 0,  # 섞는 시드
 ) -> dict[str, list[LabeledText]]:
     """예시를 레이블마다 같은 비율로 `{"train", "val", "test"}`에 나눕니다. 한쪽이 비게 되면 `NlpbookError`를 냅니다."""
+    shares = [isinstance(each, numbers.Real) for each in (val_share, test_share)]
     require(
-        val_share > 0 and test_share > 0 and val_share + test_share < 1,
-        f"val_share={val_share}, test_share={test_share}: 둘 다 0보다 크고 더해서 1보다 작아야 합니다.",
+        all(shares) and val_share > 0 and test_share > 0 and val_share + test_share < 1,
+        f"val_share={val_share!r}, test_share={test_share!r}: 둘 다 수이고 0보다 크고 더해서 1보다 작아야 합니다.",
     )
+    require(type(seed) is int and seed >= 0, f"seed={seed!r}: 시드는 0이거나 그보다 큰 정수여야 합니다.")
     order = np.random.default_rng(seed).permutation(len(examples)).tolist()
     groups: dict[str, list[int]] = {}
     for place in order:
@@ -158,24 +185,23 @@ class FrameCorpus(LabeledCorpus):
         examples: Mapping[str, list[Any]],  # `train`, `val`, `test`의 예시들
         labels: Sequence[Any] = (),  # 번호의 차례대로 적은 레이블. 비우면 예시에 나온 것
     ):
-        self._examples = dict(examples)
+        self._examples, self._found = dict(examples), []
         self._labels = distinct_labels(labels, "레이블의 목록") if labels else []
 
     def read_with(self, head: Any) -> None:
         """레이블을 `head`의 방법으로 읽게 합니다. `None`이면 예시마다 레이블 하나입니다."""
-        self.head = head
+        if head != self.head:
+            self.head, self._found = head, []
 
     def get_labels(self) -> list[str]:
         """레이블의 목록. 정해 주지 않았으면 학습 예시에 나온 것의 가나다순이고, 모두 정수이면 작은 수부터입니다."""
-        if not self._labels:
+        if not self._labels and not self._found:
             rows = enumerate(self._examples["train"], start=1)
             cells = ((row.label, f"train {number}번째 예시") for number, row in rows)
-            if self.head is not None:
-                return self.head.names(cells)
-            found = gather_labels(cells)
-            numbers = [whole_number(label) for label in found]
-            self._labels = found if None in numbers else sorted(found, key=int)
-        return list(self._labels)
+            found = gather_labels(cells) if self.head is None else self.head.names(cells)
+            whole = self.head is None and None not in map(whole_number, found)
+            self._found = sorted(found, key=int) if whole else found
+        return list(self._labels or self._found)
 
     @property
     def label_names(self) -> list[str]:
@@ -194,9 +220,9 @@ _MODES = {"train": "train", "training": "train", "test": "test"} | dict.fromkeys
 
 def corpus_from(
     data: Any,  # 표 하나, 또는 `{"train": 표, "val": 표, "test": 표}`(datasets의 DatasetDict도)
-    text: str = "text",  # 글의 열
-    label: str = "label",  # 레이블의 열
-    text_pair: str | None = None,  # 짝이 되는 글의 열. 문장 쌍이면 적습니다
+    text: str | int = "text",  # 글의 열
+    label: str | int = "label",  # 레이블의 열
+    text_pair: str | int | None = None,  # 짝이 되는 글의 열. 문장 쌍이면 적습니다
     *,
     val_share: float = 0.1,  # 표가 하나일 때 검증에 쓸 비율
     test_share: float = 0.1,  # 표가 하나일 때 시험에 쓸 비율
@@ -207,13 +233,20 @@ def corpus_from(
     표가 하나이면 레이블마다 같은 비율로 나누고 알립니다. `val`과 `test` 가운데 하나만 있으면 두 곳에 같은 것을 씁니다.
     표가 아니거나 열이 없거나 레이블이 빠진 줄이 있으면 `NlpbookError`를 냅니다.
     """
+    _check_columns([text, label] if text_pair is None else [text, text_pair, label])
     given = data if _is_split(data) else {"train": data}
-    tables = {_MODES[str(name)]: table for name, table in given.items() if str(name) in _MODES}
+    modes = {name: _mode(name) for name in given if _mode(name)}
+    twice = [name for name in modes if list(modes.values()).count(modes[name]) > 1]
+    require(
+        not twice,
+        f"{', '.join(map(str, twice))}: 쓰임이 같은 표가 둘 이상이라 어느 것을 쓸지 알 수 없습니다. train, val, test마다 하나만 넣으세요.",
+    )
+    tables = {mode: given[name] for name, mode in modes.items()}
     require(
         "train" in tables,
         f'{", ".join(map(str, given))}: train이 없습니다. {{"train": 표, "val": 표}}처럼 넣으세요.',
     )
-    unused = [str(name) for name in given if str(name) not in _MODES]
+    unused = [str(name) for name in given if name not in modes]
     if unused:
         logger.info(
             "쓰지 않는 표가 있습니다: %s. 쓰는 이름은 %s입니다.", ", ".join(unused), ", ".join(_MODES)
@@ -240,9 +273,25 @@ def corpus_from(
     return FrameCorpus(found, class_names(tables["train"], label))
 
 
+def _mode(name: Any) -> str | None:
+    """표의 이름이 뜻하는 쓰임. 대소문자는 가리지 않습니다."""
+    return _MODES.get(str(name).strip().casefold())
+
+
+def _check_columns(names: Sequence[Any]) -> None:
+    require(
+        all(type(name) in (str, int) for name in names),
+        f"text, label: 열의 이름은 글이나 정수 하나여야 하는데 {names}입니다. {_CALL}",
+    )
+    require(
+        len({normalize_label(str(name)) for name in names}) == len(names),
+        f"text, text_pair, label: 같은 열을 두 번 적었습니다({', '.join(map(str, names))}). 서로 다른 열을 적으세요.",
+    )
+
+
 def _is_split(data: Any) -> bool:
     """`{"train": 표, …}`이면 `True`. `{"text": [글, …], "label": [1, …]}`은 표 하나입니다."""
-    if not isinstance(data, Mapping) or not any(str(name) in _MODES for name in data):
+    if not isinstance(data, Mapping) or not any(map(_mode, data)):
         return False
     lists = [values for values in data.values() if isinstance(values, (list, tuple))]
     return all(isinstance(value, Mapping) for values in lists for value in values[:1])

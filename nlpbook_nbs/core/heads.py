@@ -7,6 +7,7 @@ __all__ = ['SCORE', 'HEADS', 'Head', 'MultiLabelHead', 'RegressionHead', 'quiet_
 # %% ../../nbs/core/heads.ipynb #b1796bf3
 import math
 import re
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +17,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .labels import label_text, split_labels, warn_about_separator
+from .finite import finite_number
+from nlpbook_nbs.core.labels import (
+    LabelFinder,
+    label_text,
+    multi_hot_size,
+    settled_labels,
+    split_labels,
+    warn_about_separator,
+)
 from .normalization import normalize_label
 from .settings import NlpbookError, logger, require
 from .tables import label_counts, label_numbers
@@ -83,10 +92,12 @@ class Head:
         """정답들을 로그에 적는 한 줄로."""
         return f"레이블 {len(names)}개: {label_counts(targets, names)}{_other_kind([*map(str, names)])}"
 
-    def compare(self, result: Mapping[str, Any], targets: np.ndarray, advice: str = "") -> dict[str, float]:
+    def compare(
+        self, result: Mapping[str, Any], targets: np.ndarray, advice: str = ""
+    ) -> dict[str, float | None]:
         """시험 점수가 값싼 답보다 낫지 않으면 경고합니다. 결과에 더할 값을 돌려줍니다."""
         share = self.constant(targets)["acc"]
-        if result.get("test_acc", 2.0) <= share + _ROUNDED:
+        if _given(result, "test_acc", 2.0) <= share + _ROUNDED:
             logger.warning(
                 "시험 정확도 %.3f은(는) 가장 많은 레이블만 답할 때의 %.3f보다 높지 않습니다. 거의 배우지 못했으니 %s",
                 result["test_acc"],
@@ -107,6 +118,11 @@ def _other_kind(names: Sequence[str]) -> str:
     return ""
 
 
+def _given(result: Mapping[str, Any], name: str, missing: float) -> float:
+    """결과의 `name`. 없거나, 유한하지 않아 `None`으로 적힌 것이면 `missing`."""
+    return missing if result.get(name) is None else result[name]
+
+
 SCORE = "점수"  # 점수를 맞히는 모델의, 하나뿐인 출력의 이름
 _ROUNDED = 1e-6  # 결과의 점수는 소수점 아래 여섯 자리까지입니다.
 
@@ -125,24 +141,29 @@ class MultiLabelHead(Head):
     def read(self, label: Any, known: Collection[str] | None, where: str) -> tuple[str, ...]:
         """적힌 레이블들. `known`에 없는 것이 있으면 `NlpbookError`."""
         found = split_labels(label, self.separator, where)
-        unknown = [] if known is None else [name for name in found if name not in known]
-        require(
-            not unknown,
-            f"{where}: 모르는 레이블 {', '.join(map(repr, unknown))}입니다. {', '.join(sorted(known or []))} 가운데에서 고르세요.",
-        )
-        return found
+        if known is None or all(name in known for name in found):
+            return found
+        finder = LabelFinder(known)
+        return tuple(dict.fromkeys(finder.known[finder.number(name, where)] for name in found))
 
     def names(self, cells: Iterable[tuple[Any, str]]) -> list[str]:
         """`(적힌 레이블, 자리)`들에 나오는 레이블의 목록 (가나다순). 하나도 없으면 `NlpbookError`."""
-        found: set[str] = set()
+        found: dict[str, str] = {}
+        sizes: set[int] = set()
         used, where = False, ""
         for label, where in cells:
-            found.update(self.read(label, None, where))
+            for name in self.read(label, None, where):
+                found.setdefault(name, where)
+            sizes.add(multi_hot_size(label))
             used = used or self.separator in str(label)
+        require(
+            len(sizes) != 1 or 0 in sizes,
+            f"{where}: 레이블이 줄마다 0과 1을 {max(sizes, default=0)}개씩 적은 목록이라 몇 번째가 무슨 레이블인지 알 수 없습니다. ['욕설', '차별']처럼 그 글에 맞는 레이블의 이름만 목록에 넣으세요.",
+        )
         require(found, f"{where or 'train'}: 레이블이 적힌 줄이 하나도 없습니다. 레이블의 열을 확인하세요.")
         if not used:
             warn_about_separator(found, self.separator, where)
-        return sorted(found)
+        return settled_labels(found)
 
     def targets(self, examples: Sequence[Any], labels: Sequence[Any], where: str) -> np.ndarray:
         """예시마다 레이블이 있으면 1, 없으면 0인 `(n, num_labels)` float32."""
@@ -196,9 +217,11 @@ class MultiLabelHead(Head):
         sizes = targets.sum(axis=1)
         return f"레이블 {len(names)}개(여럿 고르기): {each} · 없는 글 {(sizes == 0).sum():,}, 둘 이상인 글 {(sizes > 1).sum():,}"
 
-    def compare(self, result: Mapping[str, Any], targets: np.ndarray, advice: str = "") -> dict[str, float]:
+    def compare(
+        self, result: Mapping[str, Any], targets: np.ndarray, advice: str = ""
+    ) -> dict[str, float | None]:
         cheap = self.constant(targets)
-        if result.get("test_micro_f1", 2.0) <= cheap["micro_f1"] + _ROUNDED:
+        if _given(result, "test_micro_f1", 2.0) <= cheap["micro_f1"] + _ROUNDED:
             logger.warning(
                 "시험 micro-F1 %.3f은(는) 늘 같은 레이블만 답할 때의 %.3f보다 높지 않습니다. 거의 배우지 못했으니 %s",
                 result["test_micro_f1"],
@@ -208,13 +231,13 @@ class MultiLabelHead(Head):
         return _beside(result, cheap)
 
 
-def _beside(result: Mapping[str, Any], cheap: Mapping[str, float]) -> dict[str, float]:
+def _beside(result: Mapping[str, Any], cheap: Mapping[str, float]) -> dict[str, float | None]:
     """값싼 답의 점수를 로그에 나란히 적고, 결과에 더할 `{"constant_지표": 값}`으로 돌려줍니다."""
-    names = [name for name in cheap if f"test_{name}" in result]
+    names = [name for name in cheap if result.get(f"test_{name}") is not None]
     shown = [f"{name} {result[f'test_{name}']:.3f} ({cheap[name]:.3f})" for name in names]
     if shown:
         logger.info("시험 점수(괄호 안은 늘 같은 답만 할 때): %s", " · ".join(shown))
-    return {f"constant_{name}": round(value, 6) for name, value in cheap.items()}
+    return {f"constant_{name}": finite_number(value) for name, value in cheap.items()}
 
 # %% ../../nbs/core/heads.ipynb #9e806413
 class RegressionHead(Head):
@@ -229,14 +252,22 @@ class RegressionHead(Head):
         return (self.problem_type,)
 
     def read(self, label: Any, known: Collection[str] | None, where: str) -> float:
-        """적힌 점수. 유한한 수가 아니면 `NlpbookError`."""
+        """적힌 점수. float32로 나타낼 수 있는 유한한 수가 아니면 `NlpbookError`."""
+        text = normalize_label(label) if isinstance(label, str) else ""
         try:
-            value = float(normalize_label(label) if isinstance(label, str) else label)
+            value = math.nan if "_" in text else float(text or label)
         except (TypeError, ValueError):
             value = math.nan
+        except OverflowError:
+            value = sys.float_info.max
+        hint = " 쉼표 없이, 소수점은 마침표로" if "," in text else ""
         require(
             math.isfinite(value),
-            f"{where}: 점수 {label!r}은(는) 수가 아닙니다. 3이나 2.5처럼 적거나 그 줄을 지우세요.",
+            f"{where}: 점수 {label!r}은(는) 수가 아닙니다.{hint} 3이나 2.5처럼 적거나 그 줄을 지우세요.",
+        )
+        require(
+            abs(value) <= float(np.finfo(np.float32).max),
+            f"{where}: 점수 {str(label)[:40]}은(는) 너무 커서 학습에 쓸 수 없습니다. 단위를 바꾸어 작은 수로 적거나 그 줄을 지우세요.",
         )
         return value
 
@@ -288,9 +319,11 @@ class RegressionHead(Head):
     def describe(self, targets: np.ndarray, names: Sequence[str]) -> str:
         return f"점수 {targets.min():g}~{targets.max():g}, 평균 {targets.mean():.3g}, 표준 편차 {targets.std():.3g}"
 
-    def compare(self, result: Mapping[str, Any], targets: np.ndarray, advice: str = "") -> dict[str, float]:
+    def compare(
+        self, result: Mapping[str, Any], targets: np.ndarray, advice: str = ""
+    ) -> dict[str, float | None]:
         cheap = self.constant(targets)
-        if result.get("test_mse", -1.0) >= cheap["mse"] - _ROUNDED:
+        if _given(result, "test_mse", -1.0) >= cheap["mse"] - _ROUNDED:
             logger.warning(
                 "시험 평균 제곱 오차 %.3f은(는) 늘 평균만 답할 때의 %.3f보다 작지 않습니다. 거의 배우지 못했으니 %s",
                 result["test_mse"],

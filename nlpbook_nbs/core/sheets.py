@@ -217,9 +217,38 @@ def read_parquet(
             f"{path}: Parquet으로 읽지 못했습니다({str(error).splitlines()[0][:80]}). 파일이 온전한지 확인하세요."
         ) from None
     places = column_places(table.column_names, columns, str(path))
-    found = [table.column(place).to_pylist() for place in places]
+    names = _class_names(table.schema.metadata)
+    found = [
+        _with_names(table.column(place).to_pylist(), names.get(table.column_names[place])) for place in places
+    ]
     for number, values in enumerate(zip(*found), start=1):
         yield number, list(values)
+
+# %% ../../nbs/core/sheets.ipynb #ffc398db
+def _class_names(metadata: Any) -> dict[str, list[str]]:
+    """Parquet의 머리말에 `datasets`가 적어 둔 `{열: 레이블의 이름들}`. 없으면 빈 사전."""
+    try:
+        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
+        return {name: _names_of(kind) for name, kind in features.items()}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {}
+
+
+def _names_of(kind: Any) -> list[str]:
+    while isinstance(kind, list) or isinstance(kind, dict) and "feature" in kind:  # 레이블이 여럿인 열
+        kind = next(iter(kind), None) if isinstance(kind, list) else kind["feature"]
+    return list(kind.get("names") or []) if isinstance(kind, dict) else []
+
+
+def _with_names(values: list[Any], names: list[str] | None) -> list[Any]:
+    """레이블의 번호를 이름으로 바꾼 값들. 이름이 없는 번호는 그대로 둡니다."""
+    if not names:
+        return values
+    named = {-1: None} | dict(enumerate(names))
+    return [
+        [named.get(each, each) for each in value] if isinstance(value, list) else named.get(value, value)
+        for value in values
+    ]
 
 # %% ../../nbs/core/sheets.ipynb #196fca67
 SHEETS = {".tsv": read_delimited, ".csv": read_delimited, ".jsonl": read_jsonl, ".parquet": read_parquet}
