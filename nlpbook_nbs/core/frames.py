@@ -131,7 +131,9 @@ def class_names(
 ) -> list[str]:
     """`datasets`의 `ClassLabel` 열이나 그 목록의 열에 적힌 레이블의 이름들. 그런 열이 아니면 빈 목록."""
     features = getattr(table, "features", None)
-    kind = _normal_keys(features).get(normalize_label(str(label))) if isinstance(features, Mapping) else None
+    kind: Any = (
+        _normal_keys(features).get(normalize_label(str(label))) if isinstance(features, Mapping) else None
+    )
     while isinstance(kind, list) or hasattr(kind, "feature"):  # 레이블이 여럿인 열
         kind = next(iter(kind), None) if isinstance(kind, list) else kind.feature
     return list(getattr(kind, "names", None) or [])
@@ -185,7 +187,8 @@ class FrameCorpus(LabeledCorpus):
         examples: Mapping[str, list[Any]],  # `train`, `val`, `test`의 예시들
         labels: Sequence[Any] = (),  # 번호의 차례대로 적은 레이블. 비우면 예시에 나온 것
     ):
-        self._examples, self._found = dict(examples), []
+        self._examples = dict(examples)
+        self._found: list[str] = []
         self._labels = distinct_labels(labels, "레이블의 목록") if labels else []
 
     def read_with(self, head: Any) -> None:
@@ -273,9 +276,9 @@ def corpus_from(
     return FrameCorpus(found, class_names(tables["train"], label))
 
 
-def _mode(name: Any) -> str | None:
-    """표의 이름이 뜻하는 쓰임. 대소문자는 가리지 않습니다."""
-    return _MODES.get(str(name).strip().casefold())
+def _mode(name: Any) -> str:
+    """표의 이름이 뜻하는 쓰임(대소문자는 가리지 않습니다). 쓰지 않는 이름이면 빈 글."""
+    return _MODES.get(str(name).strip().casefold(), "")
 
 
 def _check_columns(names: Sequence[Any]) -> None:
