@@ -162,7 +162,7 @@ class TableCorpus(LabeledCorpus):
 
     def __init__(self, folder: str | Path):
         self.folder = Path(existing_path(folder))
-        self.reading = 2  # 읽는 방법을 바꾸면 올립니다. 값이 다르면 특징을 다시 만듭니다
+        self.reading = 3  # 읽는 방법을 바꾸면 올립니다. 값이 다르면 특징을 다시 만듭니다
         self._labels: list[str] | None = None
         self._told: set[str] = set()
 
