@@ -542,7 +542,7 @@ def test_training_says_per_split_how_many_texts_were_unread_or_cut_even_from_the
         told = [line for line in messages() if line.startswith("TsvCorpus train:")]
         assert len(told) == 2 * round
         assert "8건 가운데 2건은 절반 이상이 [UNK]" in told[-2]
-        assert "8건 가운데 1건이 길어서" in told[-1] and f"모두 {cut}토큰" in told[-1]
+        assert "8건 가운데 1건이 길어서" in told[-1] and f"모두 합쳐 {cut}토큰" in told[-1]
         assert {"right": "뒤쪽", "left": "앞쪽"}[side] in told[-1]
     row = slice(*data.columns["offsets"][2:4])
     whole = tokenizer(long, truncation=True, max_length=args.max_seq_length)["input_ids"]
