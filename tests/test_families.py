@@ -593,3 +593,26 @@ def test_a_model_that_reads_the_last_place_keeps_padding_on_the_left():
     tokenizer = SimpleNamespace(padding_side="left", init_kwargs={})
     choose_padding_side(SimpleNamespace(config=SimpleNamespace(model_type="xlnet")), tokenizer)
     assert tokenizer.padding_side == "left"
+
+
+# 온전하지 않은 폴더, 만들 수 없는 폴더
+
+
+@pytest.mark.parametrize("weights", ["model.safetensors", "pytorch_model.bin", "vocab.txt"])
+def test_a_git_lfs_pointer_in_a_model_folder_is_one_sentence(base, train_args, tmp_path, weights):
+    import shutil
+
+    folder = Path(shutil.copytree(base("bert"), tmp_path / "cloned"))
+    if weights == "pytorch_model.bin":
+        (folder / "model.safetensors").unlink()
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 442000000\n"
+    (folder / weights).write_text(pointer, encoding="utf-8")
+    args = train_args(pretrained_model_name=str(folder), from_scratch=False)
+    with refused(weights, "git lfs pull"):
+        load_model(AutoModelForSequenceClassification, args)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="/proc이 있는 곳에서만")
+def test_a_model_folder_that_cannot_be_made_is_one_sentence(trained, base):
+    with refused("/proc/x", "다른 폴더"):
+        trained("doc-cls", base("bert"), downstream_model_dir="/proc/x/model")

@@ -17,6 +17,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from .files import check_pulled
 from .finite import check_weights
 from nlpbook_nbs.core.folders import (
     COUNTS_FROM_PADDING,
@@ -138,6 +139,7 @@ def read_pretrained(
     name = resolve_model_name(name)
     if looks_like_path(name) and not Path(name).is_dir():
         raise NlpbookError(f"{name}: 모델 폴더가 없습니다. 경로를 확인하세요.{path_hint(name)}")
+    _check_files(name)
     try:
         with no_library_bars() if os.path.isdir(name) else nullcontext():
             found = load(name)
@@ -159,6 +161,13 @@ def read_pretrained(
     if hasattr(model, "named_parameters"):
         check_weights(model.named_parameters(), name)
     return found
+
+
+def _check_files(name: str) -> None:
+    """모델 폴더에 git-LFS 포인터가 섞여 있으면 `NlpbookError`를 냅니다. 포인터는 1KB가 안 되는 글입니다."""
+    for path in sorted(Path(name).iterdir()) if os.path.isdir(name) else ():
+        if path.is_file() and path.stat().st_size < 1024:
+            check_pulled(path, path.read_bytes())
 
 
 def _reading_errors() -> tuple[type[Exception], ...]:
