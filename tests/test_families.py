@@ -542,3 +542,77 @@ def test_pretraining_goes_on_from_a_half_precision_model_in_float32(half, tmp_pa
         max_seq_length=32,
     )
     assert load_pretraining_model(args, load_tokenizer(args)).dtype == torch.float32
+
+
+# 앞을 채우는 토크나이저
+
+
+@pytest.mark.parametrize(
+    "name", ["BertConfig", "RobertaConfig", "DistilBertConfig", "GPT2Config", "LlamaConfig"]
+)
+def test_an_answer_does_not_depend_on_its_neighbours_when_the_tokenizer_pads_on_the_left(name, tmp_path):
+    tokenizer = bytes_bpe()
+    sizes = {} if name == "DistilBertConfig" else SIZES | {"num_key_value_heads": 2}
+    if name == "DistilBertConfig":
+        sizes = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64}
+    config = getattr(transformers, name)(
+        vocab_size=len(tokenizer),
+        max_position_embeddings=LONGEST + 2,
+        pad_token_id=tokenizer.pad_token_id,
+        initializer_range=0.5,
+        id2label={0: "부정", 1: "긍정"},
+        label2id={"부정": 0, "긍정": 1},
+        **sizes,
+    )
+    torch.manual_seed(0)
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path)
+    tokenizer.padding_side = tokenizer.init_kwargs["padding_side"] = "left"
+    tokenizer.save_pretrained(tmp_path)
+    assert AutoTokenizer.from_pretrained(tmp_path).padding_side == "left"
+    ours = nlpbook.load(tmp_path, max_seq_length=LONGEST)
+    texts = ["좋다", "지루하고 긴 영화였지만 끝은 좋았다"]
+    alone, together = [ours(text) for text in texts], ours(texts)
+    for one, other in zip(alone, together):
+        assert one["label"] == other["label"] and one["score"] == pytest.approx(other["score"], abs=1e-5)
+
+
+def test_a_left_padding_tokenizer_is_saved_padding_on_the_right_after_training(base, trained, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(base("bert"), padding_side="left")
+    folder = tmp_path / "left"
+    AutoModel.from_pretrained(base("bert")).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    saved = trained("doc-cls", folder)
+    assert AutoTokenizer.from_pretrained(saved).padding_side == "right"
+
+
+def test_a_model_that_reads_the_last_place_keeps_padding_on_the_left():
+    from types import SimpleNamespace
+
+    from nlpbook_nbs.core.models import choose_padding_side
+
+    tokenizer = SimpleNamespace(padding_side="left", init_kwargs={})
+    choose_padding_side(SimpleNamespace(config=SimpleNamespace(model_type="xlnet")), tokenizer)
+    assert tokenizer.padding_side == "left"
+
+
+# 온전하지 않은 폴더, 만들 수 없는 폴더
+
+
+@pytest.mark.parametrize("weights", ["model.safetensors", "pytorch_model.bin", "vocab.txt"])
+def test_a_git_lfs_pointer_in_a_model_folder_is_one_sentence(base, train_args, tmp_path, weights):
+    import shutil
+
+    folder = Path(shutil.copytree(base("bert"), tmp_path / "cloned"))
+    if weights == "pytorch_model.bin":
+        (folder / "model.safetensors").unlink()
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 442000000\n"
+    (folder / weights).write_text(pointer, encoding="utf-8")
+    args = train_args(pretrained_model_name=str(folder), from_scratch=False)
+    with refused(weights, "git lfs pull"):
+        load_model(AutoModelForSequenceClassification, args)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="/proc이 있는 곳에서만")
+def test_a_model_folder_that_cannot_be_made_is_one_sentence(trained, base):
+    with refused("/proc/x", "다른 폴더"):
+        trained("doc-cls", base("bert"), downstream_model_dir="/proc/x/model")

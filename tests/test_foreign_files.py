@@ -352,3 +352,26 @@ def test_lines_of_pretraining_text_end_in_any_way(tmp_path, end):
     path = tmp_path / "글.txt"
     path.write_bytes(end.join(["첫 문장", "둘째 문장", "", "다른 문서", ""]).encode())
     assert read_documents(path) == [["첫 문장", "둘째 문장"], ["다른 문서"]]
+
+
+@pytest.mark.parametrize("encoding", ["utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"])
+def test_a_file_with_a_byte_order_mark_is_read_in_its_own_width(tmp_path, encoding):
+    path = tmp_path / "train.csv"
+    path.write_bytes("\ufeffdocument,label\n재밌어요 😀,긍정\n지루해요,부정\n".encode(encoding))
+    assert examples(tmp_path) == [("재밌어요 😀", "긍정"), ("지루해요", "부정")]
+    path.write_bytes(path.read_bytes()[:-1])
+    refused(lambda: read_text(path), "train.csv", encoding[:6].upper())
+
+
+@pytest.mark.parametrize("name", ["train.csv.gz", "train.zip", "자료.tar"])
+def test_a_packed_table_is_to_be_unpacked(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\x1f\x8b")
+    refused(TsvCorpus(tmp_path).get_labels, name, "압축을 푸세요")
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 442000000\n"
+
+
+def test_a_table_that_is_a_git_lfs_pointer_is_one_sentence(tmp_path):
+    (tmp_path / "train.csv").write_bytes(POINTER)
+    refused(TsvCorpus(tmp_path).get_labels, "train.csv", "git lfs pull")

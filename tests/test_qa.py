@@ -526,3 +526,15 @@ def test_scores_during_training_equal_those_of_the_saved_model(qa_args, mini_tok
     saved = AutoModelForQuestionAnswering.from_pretrained(args.downstream_model_dir)
     again = get_trainer(args).validate(QATask(saved, args), make_loader(data, args, False), verbose=False)[0]
     assert {name: again[name] for name in names} == during
+
+
+@pytest.mark.parametrize("question", ["", "  ", "\u200b\n"], ids=ascii)
+def test_empty_questions_are_skipped_with_one_count_or_refused(tmp_path, messages, question):
+    path = write(
+        tmp_path / "qa.json", korquad(("누가?", "세종", 0), (question, "세종", 0), (question, "한글", 11))
+    )
+    assert [row.question_text for row in read_korquad(path)] == ["누가?"]
+    told = [message for message in messages() if "질문이 빈" in message]
+    assert len(told) == 1 and "2문항을 건너뜁니다" in told[0]
+    with pytest.raises(NlpbookError, match=r"문항 q1의 질문이 비었습니다\(이런 문항이 모두 2개\)"):
+        read_korquad(path, strict=True)

@@ -480,3 +480,60 @@ def test_a_small_model_learns_when_not_to_answer(qa_options, folder, capsys):
         assert main([*words, "--doc_stride", "24", question, CONTEXT]) == 0
         told = json.loads(capsys.readouterr().out.splitlines()[-1])
         assert told["found"] is found and told["answer"] == ("세종" if found else "")
+
+
+# 다른 단위로 센 자리
+
+
+SMILING = "😀 세종은 1443년에 👨‍👩‍👧 한글을 만들었다. 😀 그 일을 학자들이 도왔다."
+UNITS = {"utf-16-le": 2, "utf-8": 1}
+
+
+def counted(words, unit, context=SMILING):
+    """`answer_start`를 `unit`으로 센 파일의 내용."""
+    rows = []
+    for number, word in enumerate(words):
+        start = len(context[: context.index(word)].encode(unit)) // UNITS[unit]
+        rows.append(
+            {"id": f"q{number}", "question": "무엇?", "answers": [{"text": word, "answer_start": start}]}
+        )
+    return squad(*rows, context=context)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("words", [["세종", "한글", "학자들"], ["학자들"], ["은", "을", "다"]])
+def test_positions_counted_in_another_unit_are_read_so_when_every_question_fits(
+    tmp_path, messages, unit, words
+):
+    path = write(tmp_path / "a.json", counted(words, unit))
+    rows = read_korquad(path, strict=True)
+    assert [row.start_position_character for row in rows] == [SMILING.index(word) for word in words]
+    assert [row.answer_text for row in rows] == words
+    assert len([message for message in messages() if "로 센 파일" in message]) == 1
+
+
+def test_positions_in_letters_stay_as_they_are_beside_emoji(tmp_path, messages):
+    value = counted(["세종", "한글"], "utf-16-le", CONTEXT)
+    value["data"][0]["paragraphs"][0]["context"] += " 😀"
+    rows = read_korquad(write(tmp_path / "a.json", value))
+    assert [row.start_position_character for row in rows] == [
+        CONTEXT.index(word) for word in ("세종", "한글")
+    ]
+    assert messages() == []
+
+
+def test_a_file_that_mixes_units_is_not_guessed_but_told(tmp_path, messages):
+    value = counted(["세종", "한글", "학자들"], "utf-16-le")
+    questions = value["data"][0]["paragraphs"][0]["qas"]
+    questions[0]["answers"][0]["answer_start"] = SMILING.index("세종")
+    path = write(tmp_path / "a.json", value)
+    assert [row.answer_text for row in read_korquad(path)] == ["세종"]
+    assert any("2문항을 건너뜁니다" in told and "2문항은 UTF-16 단위로 세면" in told for told in messages())
+    with pytest.raises(NlpbookError, match="UTF-16 단위로 세면"):
+        read_korquad(path, strict=True)
+
+
+def test_one_short_answer_that_fits_another_unit_by_chance_is_still_misplaced(tmp_path):
+    value = counted(["세종", "을"], "utf-16-le")
+    value["data"][0]["paragraphs"][0]["qas"].pop(0)
+    assert read_korquad(write(tmp_path / "a.json", value)) == []

@@ -696,3 +696,15 @@ def test_a_text_of_invisible_letters_is_an_empty_text(classifier, answerer, blan
         answerer(blank, "세종")
     found = answerer("누가?", blank)
     assert not found["found"] and found["answer"] == "" and found["unknown"] == 0
+
+
+BREAKS = [*"\x0b\x0c\x1c\x1f\x85\u2028\u2029"]
+
+
+@pytest.mark.parametrize("mark", BREAKS, ids=ascii)
+def test_a_line_break_of_another_program_parts_two_words(mini_tokenizer, mark):
+    text = f"영화{mark}정말"
+    assert normalize_texts([text]) == [normalize_text(text)] == ["영화 정말"]
+    assert Normalized(text).original_span(3, 5) == (3, 5) and Normalized(text).original_span(2, 3) == (2, 3)
+    parted, plain = (TextEncoder(mini_tokenizer, 16)([each])["input_ids"] for each in (text, "영화 정말"))
+    assert parted.tolist() == plain.tolist()

@@ -94,13 +94,17 @@ class FeatureDataset(Dataset):
     ) -> None:
         self.columns, self.feature_type, self.tokenizer = columns, feature_type, tokenizer
         self.max_seq_length, self.fixed_length, self.with_index = max_seq_length, fixed_length, with_index
-        self.pad_left = tokenizer.padding_side == "left"
         self.token_columns = {
             "input_ids": tokenizer.pad_token_id,
             **({"token_type_ids": 0} if token_columns is None else token_columns),
         }
         rest = [name for name in columns if name not in {"offsets", *self.token_columns}]
         self.row_columns = rest if row_columns is None else list(row_columns)
+
+    @property
+    def pad_left(self) -> bool:
+        """앞을 채우면 `True`. 모델과 만난 뒤에 정해지므로(`check_vocabulary`) 배치를 만들 때마다 봅니다."""
+        return self.tokenizer.padding_side == "left"
 
     def __getstate__(self) -> dict[str, Any]:
         """새로 띄우는(spawn) 보조 프로세스에는 배치를 만드는 데 쓰는 것만 보냅니다. 노트북에서 만든 말뭉치 클래스를 그 프로세스는 모릅니다."""

@@ -2,7 +2,8 @@
 
 # %% auto #0
 __all__ = ['explain_os_errors', 'unique_aside', 'written_aside', 'folder_aside', 'lock_for', 'read_text', 'warn_once',
-           'looks_like_html', 'korean_text', 'guessed_format', 'read_json', 'column_places', 'split_lines', 'read_tsv']
+           'looks_like_html', 'korean_text', 'guessed_format', 'check_pulled', 'read_json', 'column_places',
+           'split_lines', 'read_tsv']
 
 # %% ../../nbs/core/files.ipynb #207fd3e4
 import codecs
@@ -60,7 +61,17 @@ def explain_os_errors(
             raise NlpbookError(
                 f"{path}: 같은 이름의 파일이 있어 폴더를 만들 수 없습니다. 파일을 옮기거나 다른 폴더를 지정하세요."
             ) from error
+        if code == errno.ENOENT and _is_above(getattr(error, "filename", None), path):
+            raise NlpbookError(
+                f"{path}: 이 자리에는 폴더를 만들 수 없습니다. 드라이브와 경로를 확인하거나 다른 폴더를 지정하세요."
+            ) from error
         raise
+
+
+def _is_above(name: Any, path: str | os.PathLike) -> bool:
+    """오류를 낸 `name`이 `path`이거나 그 위의 폴더이면 `True`."""
+    whole = Path(path).expanduser().absolute()
+    return isinstance(name, str) and Path(name).absolute() in {whole, *whole.parents}
 
 
 def _os_error_code(error: Exception) -> int | None:
@@ -175,7 +186,7 @@ def read_text(
 ) -> str:
     """글 파일을 통째로 읽습니다. 파일이 없거나, 인코딩을 알 수 없거나, HTML이나 엑셀 문서이면 `NlpbookError`.
 
-    UTF-8이 아니면 BOM이 있는 UTF-16과, CP949가 틀림없는 글만 읽습니다. CP949이면 파일마다 한 번 경고합니다.
+    UTF-8이 아니면 BOM이 있는 UTF-16과 UTF-32, CP949가 틀림없는 글만 읽습니다. CP949이면 파일마다 한 번 경고합니다.
     """
     path = Path(existing_path(path))
     try:
@@ -190,8 +201,9 @@ def read_text(
         ) from None
     if looks_like_html(data[:512]):
         raise NlpbookError(f"{path}:1: 말뭉치가 아니라 웹 페이지(HTML)입니다. 파일을 지우고 다시 받으세요.")
+    check_pulled(path, data)
     try:
-        return data.decode("utf-16" if data.startswith(_UTF16) else "utf-8-sig")
+        return data.decode(_with_mark(data) or "utf-8-sig")
     except UnicodeDecodeError as error:
         text = korean_text(data)
         if text is None:
@@ -203,7 +215,16 @@ def read_text(
     return text
 
 
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_MARKS = {  # UTF-32의 BOM도 UTF-16의 것으로 시작하므로 먼저 봅니다.
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+}
+
+
+def _with_mark(data: bytes) -> str | None:
+    return next((name for name, marks in _MARKS.items() if data.startswith(marks)), None)
+
+
 _TOLD: set[tuple[str, str]] = set()
 
 
@@ -265,6 +286,8 @@ def guessed_format(
 
 
 _HEADS = {
+    codecs.BOM_UTF32_LE: "UTF-32로 저장한 파일인데 중간이 깨졌습니다. 파일을 다시 UTF-8로 저장하세요.",
+    codecs.BOM_UTF32_BE: "UTF-32로 저장한 파일인데 중간이 깨졌습니다. 파일을 다시 UTF-8로 저장하세요.",
     codecs.BOM_UTF16_LE: "UTF-16(엑셀의 '유니코드 텍스트')으로 저장한 파일인데 중간이 깨졌습니다. 파일을 다시 UTF-8로 저장하세요.",
     codecs.BOM_UTF16_BE: "UTF-16으로 저장한 파일인데 중간이 깨졌습니다. 파일을 다시 UTF-8로 저장하세요.",
     b"PK\x03\x04": "글 파일이 아니라 엑셀 문서(.xlsx)나 압축 파일입니다. 엑셀에서 'CSV UTF-8'로 저장하거나 압축을 푸세요.",
@@ -272,6 +295,17 @@ _HEADS = {
     b"\x1f\x8b": "gzip으로 압축한 파일입니다. 압축을 푸세요.",
     b"PAR1": "글 파일이 아니라 Parquet 파일입니다. 이름이 .parquet으로 끝나게 바꾸세요.",
 }
+
+# %% ../../nbs/core/files.ipynb #84404489
+def check_pulled(
+    path: str | os.PathLike,  # 파일
+    head: bytes,  # 그 첫머리
+) -> None:
+    """내용 대신 git-LFS의 포인터가 든 파일이면 `NlpbookError`를 냅니다."""
+    if head.startswith(b"version https://git-lfs.github.com/spec"):
+        raise NlpbookError(
+            f"{path}: 내용 없이 자리만 적힌 git-LFS 포인터입니다. 내려받은 저장소에서 git lfs pull을 실행하거나 파일을 직접 받으세요."
+        )
 
 # %% ../../nbs/core/files.ipynb #8cedca3c
 def read_json(

@@ -20,6 +20,7 @@ _ALWAYS = "\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u061c\u200b\u200e\u200f\u202
 _JOINERS = "\u034f\u180e\u200c\u200d"  # 이웃한 글자를 잇거나 떼어 놓는 것
 _SELECTORS = "\ufe00-\ufe0f"  # 앞 글자의 모양을 고르는 것
 _TAGS = "\U000e0000-\U000e007f"  # 깃발 뒤에 붙는 것
+_BREAKS = "\x0b\x0c\x1c-\x1f\x85\u2028\u2029"  # 글 안에서 줄을 바꾸는 것: 엑셀과 파워포인트의 줄바꿈 …
 _FILLERS = "\u115f\u1160\u3164\uffa0"  # 한글 채움 문자
 # 이음표를 쓰는 글: 히브리, 아랍, 인도, 동남아시아, 몽골 글자
 _JOINED = (
@@ -29,8 +30,8 @@ _JOINED = (
 _PICTURES = "\u2194-\u2199\u231a-\u23ff\u25a0-\u27bf\u2b05-\u2b55\ufe0f\u20e3\U0001f000-\U0001faff\U000e0020-\U000e007f"
 _LEADS, _VOWELS = "\u1100-\u115e\ua960-\ua97c", "\u1160-\u11a7\ud7b0-\ud7c6"  # 첫소리, 가운뎃소리
 _INVISIBLE = re.compile(
-    f"[{_ALWAYS}{_JOINERS}{_SELECTORS}{_TAGS}{_FILLERS}]"
-    f"(?:(?<=[{_ALWAYS}\u3164\uffa0])"
+    f"[{_ALWAYS}{_BREAKS}{_JOINERS}{_SELECTORS}{_TAGS}{_FILLERS}]"
+    f"(?:(?<=[{_ALWAYS}{_BREAKS}\u3164\uffa0])"
     f"|(?<=[{_JOINERS}])(?<![{_JOINED}].)(?![{_JOINED}])(?:(?<![{_PICTURES}].)|(?![{_PICTURES}]))"
     f"|(?<=[{_SELECTORS}])(?<![^0-~가-힣ㄱ-ㆎ\\s].)(?<![0-9#*][\ufe0e\ufe0f])"
     f"|(?<=[{_TAGS}])(?<![\U0001f3f4{_TAGS}].)"
@@ -42,7 +43,7 @@ _INVISIBLE = re.compile(
 @functools.cache
 def _suspects() -> np.ndarray:
     """UTF-16 단위마다, 지울 글자의 일부일 수 있는지 `(65536,)`."""
-    marks = re.compile(f"[{_ALWAYS}{_JOINERS}{_SELECTORS}{_FILLERS}]")
+    marks = re.compile(f"[{_ALWAYS}{_BREAKS}{_JOINERS}{_SELECTORS}{_FILLERS}]")
     found = np.zeros(1 << 16, bool)
     found[[ord(mark) for mark in marks.findall("".join(map(chr, range(1 << 16))))]] = True
     found[0xDB40] = True  # 깃발 뒤에 붙는 글자들의 첫 단위
@@ -50,7 +51,8 @@ def _suspects() -> np.ndarray:
 
 
 def _without(found: re.Match) -> str:
-    return " " if found[0] in "\u3164\uffa0" else ""  # 이 둘은 한 글자만큼 빈 자리로 보입니다.
+    """한 글자만큼 빈 자리로 보이거나 줄을 바꾸던 글자의 자리에는 빈칸이 남습니다. 낱말이 붙지 않게 하려는 것입니다."""
+    return " " if found[0] in "\u3164\uffa0" or found[0].isspace() else ""
 
 # %% ../../nbs/core/normalization.ipynb #b1a581ec
 def check_unicode(

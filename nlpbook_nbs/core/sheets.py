@@ -283,5 +283,11 @@ def sheets_hint(
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     if any(name.lower().endswith((".xlsx", ".xls")) for name in names):
         return " 엑셀 문서(.xlsx)는 읽지 못하니 엑셀에서 'CSV UTF-8'로 저장하세요."
+    packed = [name for name in names if name.lower().endswith(_PACKED)]
+    if packed:
+        return f" 압축 파일 {packed[0]}은(는) 읽지 못하니 이 폴더에 압축을 푸세요."
     shown = ", ".join(names[:8]) + (" …" if len(names) > 8 else "")
     return f" 이 폴더에 있는 것은 {shown}입니다." if names else path_hint(folder)
+
+
+_PACKED = (".gz", ".zip", ".7z", ".bz2", ".xz", ".tar", ".tgz", ".zst")

@@ -166,7 +166,8 @@ class Trainer(pl.Trainer):
             train_dataloaders, datamodule = None, train_dataloaders
         self._check_validation(model, val_dataloaders, datamodule)
         check_model_task(self.args.downstream_model_dir, self.args.downstream_task_name)
-        check_fit(getattr(model, "model", None), train_dataloaders)
+        for loader in (train_dataloaders, val_dataloaders):
+            check_fit(getattr(model, "model", None), loader)
         self._check_learning(model, train_dataloaders, val_dataloaders)
         train_dataloaders = ResumableDataLoader.wrap(train_dataloaders)
         check_workers([train_dataloaders, val_dataloaders])
@@ -182,11 +183,13 @@ class Trainer(pl.Trainer):
 
     def validate(self, model: Any = None, dataloaders: Any = None, *args: Any, **options: Any) -> Any:
         """학습 중에 검증할 때와 똑같이 계산해 검증합니다. 인자는 Lightning의 것과 같습니다."""
+        check_fit(getattr(model, "model", None), dataloaders)
         with self._kernels(model):
             return super().validate(model, self._shared(dataloaders), *args, **options)
 
     def test(self, model: Any = None, dataloaders: Any = None, *args: Any, **options: Any) -> Any:
         """학습 중에 검증할 때와 똑같이 계산해 시험합니다. 인자는 Lightning의 것과 같습니다."""
+        check_fit(getattr(model, "model", None), dataloaders)
         with self._kernels(model):
             return super().test(model, self._shared(dataloaders), *args, **options)
 
