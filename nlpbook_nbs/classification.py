@@ -233,8 +233,8 @@ class TextClassifier:
         threshold: float = 0.5,  # 레이블을 여럿 고르는 모델에서, 답으로 고를 확률의 문턱값
     ):
         check_tokenizer(tokenizer)
-        check_max_seq_length(max_seq_length, model.config, model.config.name_or_path or type(model).__name__)
         self.head, self.threshold = head_of_model(model.config), threshold
+        check_max_seq_length(max_seq_length, model.config, model.config.name_or_path or type(model).__name__)
         self.device = prediction_device(device)
         self.model = model.eval().to(self.device)
         self.encode = TextEncoder(tokenizer, max_seq_length)
