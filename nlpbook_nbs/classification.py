@@ -20,6 +20,7 @@ from .core.corpora import check_corpus, corpus_folder
 from .core.digests import corpus_fingerprint
 from .core.encoding import TextEncoder, check_tokenizer
 from .core.features import FeatureDataset, feature_folder, on_tpu
+from .core.folders import check_max_seq_length
 from .core.heads import HEADS, Head, claim_head, corpus_head, head_of, head_of_model, quiet_metrics
 from .core.inputs import check_texts, given_rows
 from .core.labels import distinct_labels, model_labels
@@ -233,6 +234,7 @@ class TextClassifier:
     ):
         check_tokenizer(tokenizer)
         self.head, self.threshold = head_of_model(model.config), threshold
+        check_max_seq_length(max_seq_length, model.config, model.config.name_or_path or type(model).__name__)
         self.device = prediction_device(device)
         self.model = model.eval().to(self.device)
         self.encode = TextEncoder(tokenizer, max_seq_length)

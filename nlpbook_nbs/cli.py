@@ -7,6 +7,7 @@ __all__ = ['options_parser', 'read_options', 'parse_train_arguments', 'parse_com
 # %% ../nbs/cli.ipynb #0b1249d2
 import argparse
 import contextlib
+import errno
 import importlib
 import json
 import os
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .core.arguments import DeployArguments
+from .core.finite import finite_number
 from .core.inputs import BLANK, answers_in_order, read_inputs
 from .core.names import existing_path
 from nlpbook_nbs.core.recipes import (
@@ -146,7 +148,16 @@ def _report(run: Callable[[Any], dict], parse: Callable[[Profile], Any]) -> None
             logger.info("%s", choices_made(args, profile))
         result = run(args)
     if is_main_process():
-        print(json.dumps(result, ensure_ascii=False))
+        print(json.dumps(_without_nan(result), ensure_ascii=False, allow_nan=False))
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON에 없는 수(`nan`, `inf`)를 `None`으로 바꾼 값."""
+    if isinstance(value, dict):
+        return {name: _without_nan(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and finite_number(value) is None else value
 
 # %% ../nbs/cli.ipynb #772fc927
 def _run_command(options: argparse.Namespace, rest: list[str]) -> None:
@@ -185,7 +196,12 @@ def read_predict_words(
         '결과는 입력마다 JSON 한 줄입니다. 답할 수 없는 줄에는 {"line": 줄 번호, "error": 까닭}을 적고 나머지는 계속 답합니다. '
         "그런 줄이 있었으면(빈 줄은 빼고) 종료 코드가 1입니다. -- 다음에 적은 것은 모두 글로 봅니다."
     )
-    values = vars(parser.parse_intermixed_args(given))
+    found, unknown = parser.parse_known_intermixed_args(given)
+    if unknown:
+        raise NlpbookError(
+            f"모르는 옵션 {' '.join(unknown)}이(가) 있습니다. -로 시작하는 글이라면 -- {json.dumps(unknown[0], ensure_ascii=False)}처럼 -- 다음에 적고, 옵션이라면 {parser.prog} --help로 확인하세요."
+        )
+    values = vars(found)
     return task, values, [_as_typed(text) for text in values.pop("texts", []) + texts]
 
 
@@ -307,7 +323,7 @@ def _learn(options: argparse.Namespace, rest: list[str]) -> None:
     for text, found in zip(recipe.examples, predict(list(recipe.examples))):
         print(f"  {found['label']} {found['score']:.2f}  {text}")
     titles = "\n".join(f"  {chapter.title}  ({chapter.path.name})" for chapter in chapters())
-    print(_NEXT_STEPS.format(model_dir=args.downstream_model_dir, chapters=titles))
+    print(_NEXT_STEPS.format(model_dir=Path(args.downstream_model_dir).as_posix(), chapters=titles))
 
 
 def _progress(options: argparse.Namespace, rest: list[str]) -> None:
@@ -364,6 +380,9 @@ def main(
 ) -> int:
     """`nlpbook` 명령의 시작점. 종료 코드를 돌려줍니다: 성공 0, 답하지 못한 줄이 있음 1, 사용자가 고칠 수 있는 문제 2, 중단 130."""
     words = sys.argv[1:] if argv is None else list(argv)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # 셸에서 >&-로 닫았거나 pythonw로 실행했습니다.
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (끝까지 씁니다)
     write_utf8()
     try:
         options, rest = build_parser().parse_known_args(words)
@@ -376,8 +395,7 @@ def main(
                 f"모르는 옵션 {' '.join(rest)}이(가) 있습니다. nlpbook {options.command} --help로 확인하세요."
             )
         code = options.run(options, rest)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
         return code or 0
     except NlpbookError as error:
         print(f"오류: {error}", file=sys.stderr)
@@ -385,6 +403,14 @@ def main(
     except KeyboardInterrupt:
         print("멈췄습니다.", file=sys.stderr)
         return 130
-    except BrokenPipeError:
+    except OSError as error:
+        if not _is_closed_pipe(error):
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _is_closed_pipe(error: OSError) -> bool:
+    """출력을 읽던 쪽이 먼저 끝났으면 `True`. 윈도우는 그것을 파일 이름이 없는 EINVAL로 알립니다."""
+    quiet = sys.platform == "win32" and error.errno == errno.EINVAL and error.filename is None
+    return isinstance(error, BrokenPipeError) or quiet

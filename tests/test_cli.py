@@ -1,5 +1,6 @@
 """명령줄: 표준 출력에는 결과만, 오류는 한 문장으로."""
 
+import errno
 import json
 import os
 import subprocess
@@ -9,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from nlpbook_nbs.cli import copy_notebooks, main, parse_train_arguments, read_predict_words
+from nlpbook_nbs.cli import (
+    _is_closed_pipe,
+    _report,
+    copy_notebooks,
+    main,
+    parse_train_arguments,
+    read_predict_words,
+)
 from nlpbook_nbs.core.corpora import sample_root
 from nlpbook_nbs.core.exercises import notebooks_dir
 from nlpbook_nbs.core.recipes import TASKS, load_recipe
@@ -278,3 +286,39 @@ def test_two_processes_share_one_training_and_print_one_result(command, tmp_path
     assert len(done.stdout.splitlines()) == 1 and done.stderr.count("에폭 1/1") == 1
     result = json.loads(done.stdout)
     assert result["steps"] == 13  # 792건을 두 프로세스가 32건씩 나누어 읽습니다.
+
+
+@pytest.mark.parametrize("text", ["-10점", "--최고"])
+def test_text_that_begins_with_a_dash_is_shown_its_place(text, capsys):
+    words = ["doc-cls", "--model_dir", "m"]
+    assert main(["predict", *words, "첫째", text]) == 2
+    assert f'-- "{text}"처럼 -- 다음에' in capsys.readouterr().err.splitlines()[-1]
+    assert read_predict_words([*words, "--", text])[2] == [text]
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_output_ends_without_a_traceback(closed, tmp_path):
+    shell = f"{NLPBOOK} predict --model_dir {tmp_path / 'none'} 글 {closed}; {NLPBOOK} corpora {closed}"
+    done = subprocess.run(shell, shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "Traceback" not in done.stderr and "오류" not in done.stdout
+
+
+def test_prediction_into_a_closed_output_ends_quietly(command, tmp_path, monkeypatch):
+    assert main(command) == 0
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["predict", "--model_dir", "model", "좋아요"]) == 0
+
+
+def test_closed_pipe_of_windows_is_told_from_other_errors(monkeypatch):
+    monkeypatch.setattr("sys.platform", "win32")
+    assert _is_closed_pipe(OSError(errno.EINVAL, "")) and _is_closed_pipe(BrokenPipeError())
+    assert not _is_closed_pipe(OSError(errno.EINVAL, "", "a?b")) and not _is_closed_pipe(OSError(28, ""))
+    monkeypatch.setattr("sys.platform", "linux")
+    assert not _is_closed_pipe(OSError(errno.EINVAL, ""))
+
+
+def test_result_is_json_even_where_a_number_is_not_finite(capfd):
+    result = {"loss": float("nan"), "all": [float("inf"), 1, 0.1234567891], "name": "가", "no": None}
+    _report(lambda args: result, lambda profile: object())
+    found = json.loads(capfd.readouterr().out, parse_constant=pytest.fail)
+    assert found == {"loss": None, "all": [None, 1, 0.1234567891], "name": "가", "no": None}

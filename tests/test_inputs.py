@@ -621,3 +621,38 @@ def test_a_missing_label_saved_as_a_word_is_told_once(label, messages):
     assert label in gather_labels([("긍정", "a:2"), (label, "a:3"), (label, "a:4")])
     (told,) = messages()
     assert "a:3" in told and repr(label) in told and "빈칸" in told
+
+
+# 쌍과 목록
+
+
+def test_pair_for_a_model_of_single_texts_is_refused_with_the_right_call(parts, tmp_path):
+    (tmp_path / "doc").mkdir()
+    for path in (parts / "doc").iterdir():
+        (tmp_path / "doc" / path.name).symlink_to(path)
+    (tmp_path / "doc" / "nlpbook.json").unlink()
+    record = '{"task": "document-classification", "max_seq_length": 32}'
+    (tmp_path / "doc" / "nlpbook.json").write_text(record, encoding="utf-8")
+    predict = nlpbook.load(tmp_path / "doc")
+    refused(lambda: predict(("좋다", "나쁘다")), '["글", "글"]')
+    refused(lambda: predict("좋다", "나쁘다"), '["글", "글"]')
+    assert [row["text"] for row in predict(["좋다", "나쁘다"])] == ["좋다", "나쁘다"]
+    assert predict(("좋다",))["text"] == "좋다" == predict("좋다")["text"]
+
+
+def test_rows_of_json_are_pairs_where_pairs_are_needed(answer):
+    rows = [["비", "온다"], ["가", "나"]]
+    assert given_rows(rows, least=2) == ([("비", "온다"), ("가", "나")], False)
+    refused(lambda: given_rows([["비", "온다"], ["가"]], least=2), "2번째 입력에 글이 1개")
+    refused(lambda: given_rows(rows), "list")
+    assert answer([["언제 지었나요?", PASSAGE]]) == answer([("언제 지었나요?", PASSAGE)])
+
+
+def test_classifier_longer_than_its_model_reads_is_refused():
+    from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
+
+    tokenizer = BertTokenizer.from_pretrained(nlpbook.resolve_model_name("nlpbook-mini"))
+    model = BertForSequenceClassification(BertConfig(vocab_size=len(tokenizer), **SMALL_BERT))
+    most = model.config.max_position_embeddings
+    refused(lambda: TextClassifier(model, tokenizer, max_seq_length=most + 1), f"max_seq_length={most + 1}")
+    assert TextClassifier(model, tokenizer, max_seq_length=most).max_seq_length == most

@@ -9,7 +9,7 @@ from typing import Optional
 import numpy as np
 import pytest
 
-from nlpbook_nbs.classification import ClassificationDeployArguments
+from nlpbook_nbs.classification import ClassificationDeployArguments, ClassificationTrainArguments
 from nlpbook_nbs.core import folders
 from nlpbook_nbs.core.arguments import TrainArguments, load_arguments
 from nlpbook_nbs.core.columns import cached_columns
@@ -208,3 +208,78 @@ def test_home_is_expanded_where_files_are_read_and_written(home):
     cached_columns("~/cache/demo", lambda: {"a": np.arange(3)})
     assert (home / "cache" / "demo" / "a.npy").is_file()
     assert not Path("~").exists()
+
+
+# 값의 형
+
+
+@dataclass
+class Switches:
+    plain: bool = option(False, "스위치")
+    name: Optional[str] = option(None, "이름")
+    names: list[str] = option(None, "이름들")  # noqa: RUF009
+
+    def __post_init__(self):
+        check_options(self)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("false", False), ("FALSE ", False), ("0", False), (0, False), (np.bool_(False), False), (False, False)]
+    + [("true", True), ("True", True), ("1", True), (1, True), (np.bool_(True), True), (np.int64(1), True)],
+)
+def test_switch_means_what_is_written(written, meant):
+    assert Switches(plain=written).plain is meant
+
+
+@pytest.mark.parametrize("written", ["no", "아니요", "", 2, 0.5, None, [], [False]], ids=repr)
+def test_switch_that_says_neither_is_refused_by_its_name(written):
+    with pytest.raises(NlpbookError) as error:
+        Switches(plain=written)
+    assert str(error.value) == f"plain={written!r}: true와 false 가운데 하나를 적으세요."
+
+
+def test_false_as_text_in_json_keeps_the_pretrained_weights(tmp_path):
+    (tmp_path / "a.json").write_text('{"from_scratch": "false", "fp16": "False", "devices": 2}')
+    args = load_arguments(TrainArguments, tmp_path / "a.json")
+    assert (args.from_scratch, args.fp16, args.devices) == (False, False, "2")
+    with pytest.raises(NlpbookError, match="resume='no'"):
+        TrainArguments(resume="no")
+
+
+@pytest.mark.parametrize("wrong", [3, True, 1.5, ["nsmc"], {"a": 1}, b"nsmc"], ids=repr)
+def test_text_of_another_type_is_refused_by_its_name(wrong):
+    for make in (
+        lambda: TrainArguments(downstream_corpus_name=wrong),
+        lambda: ClassificationTrainArguments(label_separator=wrong),
+        lambda: Switches(name=wrong),
+    ):
+        with pytest.raises(NlpbookError, match=r"따옴표로 묶은 글을 적으세요\.$"):
+            make()
+
+
+def test_path_may_stand_for_a_text_and_a_list_field_keeps_its_list():
+    assert TrainArguments(downstream_corpus_name=Path("내리뷰")).downstream_corpus_name == "내리뷰"
+    assert Switches(names=["가"]).names == ["가"]
+
+
+def test_numbers_of_numpy_are_numbers():
+    args = TrainArguments(
+        learning_rate=np.float32(0.5), max_seq_length=np.int64(32), epochs=np.array(2), fp16=np.bool_(False)
+    )
+    found = (args.learning_rate, args.max_seq_length, args.epochs, args.fp16)
+    assert found == (0.5, 32, 2, False) and [type(each) for each in found] == [float, int, int, bool]
+    with pytest.raises(NlpbookError, match=r"epochs=1\.5"):
+        TrainArguments(epochs=np.float64(1.5))
+
+
+def test_seed_that_no_generator_takes_is_refused_with_its_range():
+    assert TrainArguments(seed=2**32 - 1).seed == 2**32 - 1
+    with pytest.raises(NlpbookError, match="seed=4294967296: 비우거나 0 이상 4294967295 이하의 정수를"):
+        TrainArguments(seed=2**32)
+
+
+def test_model_settings_with_a_list_of_labels_are_one_sentence():
+    with pytest.raises(NlpbookError, match=r"config\.json") as error:
+        usable_positions({"model_type": "bert", "id2label": ["a", "b", "c"]})
+    assert "\n" not in str(error.value)

@@ -78,7 +78,7 @@ class TrainArguments:
     max_seq_length: int = option(128, "한 입력의 최대 토큰 수", min=3)
     save_top_k: int = option(1, "남겨 둘 체크포인트 수. -1이면 모두, 0이면 남기지 않음", min=-1)
     monitor: str = option("min val_loss", "가장 좋은 모델을 고르는 기준: 'min 지표' 또는 'max 지표'")
-    seed: Optional[int] = option(None, "난수 시드. 비우면 고정하지 않음", min=0)
+    seed: Optional[int] = option(None, "난수 시드. 비우면 고정하지 않음", min=0, max=2**32 - 1)
     overwrite_cache: bool = option(False, "특징 캐시를 다시 만듦")
     force_download: bool = option(False, "말뭉치를 다시 내려받음")
     test_mode: bool = option(False, "배치 하나로 끝까지 한 번 훑어봄 (Lightning fast_dev_run)")
@@ -139,6 +139,7 @@ class TrainArguments:
         )
 
     def __post_init__(self) -> None:
+        self.devices = str(self.devices)  # 수로 적은 것도 받습니다.
         check_options(self)
         self._check_words()
         self.pretrained_model_name = embedded_name(self.pretrained_model_name)
@@ -152,7 +153,6 @@ class TrainArguments:
 
     def _check_words(self) -> None:
         check_corpus_name(self.downstream_corpus_name)
-        self.devices = str(self.devices)
         require(
             self.devices == "auto" or self.devices.isdigit() and int(self.devices) > 0,
             f"devices={self.devices!r}: auto나 1 이상의 정수여야 합니다.",

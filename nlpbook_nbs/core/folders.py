@@ -152,7 +152,7 @@ def _config_object(values: dict[str, Any]) -> Any:
         if values.get("model_type") in CONFIG_MAPPING:
             return AutoConfig.for_model(**values)
         return PretrainedConfig.from_dict(values)
-    except (StrictDataclassError, TypeError, ValueError) as error:
+    except (StrictDataclassError, AttributeError, TypeError, ValueError) as error:
         raise NlpbookError(
             f"모델 설정(config.json)을 읽을 수 없습니다({' '.join(str(error).split())[:160]}). 그 값을 고치거나 모델 폴더를 다시 받으세요."
         ) from error

@@ -80,7 +80,8 @@ def _one_row(row: Any, keys: Sequence[str], least: int, where: str) -> Any:
             raise NlpbookError(f"{where}입력의 사전에 {problem}. {_right_call(keys, least)}")
         parts = tuple(row[key] for key in keys if not is_missing(row.get(key)))
     else:
-        parts = row if isinstance(row, tuple) else (row,)
+        # 글이 여럿이어야 하는 과제에서는 JSON에서 온 목록도 입력 하나입니다.
+        parts = tuple(row) if isinstance(row, tuple) or least > 1 and isinstance(row, list) else (row,)
     if not least <= len(parts) <= len(keys):
         raise NlpbookError(f"{where}입력에 글이 {len(parts)}개입니다. {_right_call(keys, least)}")
     parts = tuple(map(plain_value, parts))

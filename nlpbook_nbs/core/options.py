@@ -6,10 +6,13 @@ __all__ = ['Limits', 'option', 'check_options', 'Derived', 'derived', 'fill_in']
 # %% ../../nbs/core/options.ipynb #0bce9106
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, Optional, get_args, get_type_hints
+from numbers import Number
+from types import UnionType
+from typing import Any, Optional, Union, get_args, get_origin, get_type_hints
 
+from .labels import plain_value
 from .names import existing_path
 from .settings import NlpbookError, require
 
@@ -44,11 +47,17 @@ class Limits:
         noun: str,  # 범위를 꾸밀 말: 정수, 수
     ) -> str:
         """`0 이상 1 미만의 수`처럼 범위를 풀어 쓴 말."""
-        upper = f"{self.max:g} 이하" if self.max is not None else f"{self.below:g} 미만" if self.below else ""
+        upper = f"{_shown(self.max)} 이하" if self.max is not None else ""
+        upper = upper or (f"{_shown(self.below)} 미만" if self.below else "")
         if self.above is not None:
-            return f"{self.above:g}보다 크고 {upper}의 {noun}" if upper else f"{self.above:g}보다 큰 {noun}"
-        lower = f"{self.min:g} 이상" if self.min is not None else ""
+            above = _shown(self.above)
+            return f"{above}보다 크고 {upper}의 {noun}" if upper else f"{above}보다 큰 {noun}"
+        lower = f"{_shown(self.min)} 이상" if self.min is not None else ""
         return f"{lower} {upper}".strip() + f"의 {noun}"
+
+
+def _shown(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:g}"
 
 # %% ../../nbs/core/options.ipynb #8fef9362
 class _Metadata(dict):
@@ -79,29 +88,59 @@ def option(
 def check_options(
     args: Any,  # 설정 클래스(데이터클래스)의 객체
 ) -> None:
-    """`option`에 적은 대로 경로의 `~`를 풀고, 선택지와 범위를 벗어난 값은 `NlpbookError`로 거절합니다.
+    """`option`에 적은 대로 경로의 `~`를 풀고, 선택지와 범위와 형을 벗어난 값은 `NlpbookError`로 거절합니다.
 
-    수의 종류는 필드의 형을 따릅니다: `int`이면 정수, `float`이면 유한한 수, `Optional`이면 비워도 됩니다.
+    값의 종류는 필드의 형을 따릅니다: `int`이면 정수, `float`이면 유한한 수, `bool`이면 참과 거짓, `str`이면 글, `Optional`이면 비워도 됩니다.
+    NumPy의 수는 파이썬의 수로, `"false"`나 `0`처럼 적은 참과 거짓은 `bool`로 바꿉니다.
     """
     kinds = get_type_hints(type(args))
     for item in fields(args):
         limits = _limits_of(item)
-        value, choices = getattr(args, item.name), item.metadata.get("choices")
-        if limits.path and value:
-            setattr(args, item.name, _expanded(item.name, value))
-        if limits:
-            _check_number(item.name, value, limits, kinds[item.name])
-        require(
-            not choices or value in choices or value is None and type(None) in get_args(kinds[item.name]),
-            f"{item.name}={value!r}: {', '.join(choices or [])} 가운데 하나여야 합니다.",
-        )
+        if limits is not None:
+            kind, choices = kinds[item.name], item.metadata.get("choices")
+            either = set(get_args(kind)) if get_origin(kind) in (Union, UnionType) else {kind}
+            value = plain_value(getattr(args, item.name))
+            setattr(args, item.name, _checked(item.name, value, limits, choices, either))
 
 
-def _limits_of(item: Field) -> Limits:
+def _limits_of(item: Field) -> Limits | None:
     try:
         return item.metadata["limits"]
     except KeyError:
-        return Limits()  # option이 아니라 dataclasses.field로 만든 필드
+        return None  # option이 아니라 dataclasses.field로 만든 필드는 건드리지 않습니다.
+
+# %% ../../nbs/core/options.ipynb #b80c47bf
+def _checked(name: str, value: Any, limits: Limits, choices: Sequence[str] | None, kinds: set) -> Any:
+    """필드의 형에 맞춘 값."""
+    if value is None and type(None) in kinds:
+        return value
+    if limits:
+        _check_number(name, value, limits, kinds)
+    if bool in kinds:
+        return _read_switch(name, value)
+    if choices:
+        fits = isinstance(value, str) and value in choices
+        require(fits, f"{name}={value!r}: {', '.join(choices)} 가운데 하나여야 합니다.")
+    elif limits.path and value:
+        return _expanded(name, value)
+    elif str in kinds:
+        return _read_text(name, value)
+    return value
+
+
+def _read_switch(name: str, value: Any) -> bool:
+    found = {"true": True, "1": True, "false": False, "0": False}.get(str(value).strip().lower())
+    if found is None:
+        raise NlpbookError(f"{name}={value!r}: true와 false 가운데 하나를 적으세요.")
+    return found
+
+
+def _read_text(name: str, value: Any) -> Any:
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    wrong = isinstance(value, (Number, Collection)) and not isinstance(value, str)
+    require(not wrong, f"{name}={value!r}: 따옴표로 묶은 글을 적으세요.")
+    return value
 
 
 def _expanded(name: str, value: Any) -> str:
@@ -109,10 +148,7 @@ def _expanded(name: str, value: Any) -> str:
     return existing_path(value)
 
 
-def _check_number(name: str, value: Any, limits: Limits, kind: Any) -> None:
-    kinds = {kind, *get_args(kind)}
-    if value is None and type(None) in kinds:
-        return
+def _check_number(name: str, value: Any, limits: Limits, kinds: set) -> None:
     whole = float not in kinds
     noun = "정수" if whole else "유한한 수" if limits.max is limits.below else "수"
     allowed = limits.describe(noun)

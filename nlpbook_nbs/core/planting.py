@@ -74,7 +74,7 @@ class CanaryArguments(PretrainArguments):
     max_seq_length: int = option(64, "예시의 최대 길이 (토큰)", min=3)
     monitor: str = option("min val_mlm_loss", "조기 종료가 모델을 고르는 기준 (떼어 둔 글에서 잰 지표)")
     validation_every: int = option(10, "문서 몇 개마다 하나를 평가용으로 떼어 둘지", min=2)
-    seed: int = option(7, "난수 시드", min=0)
+    seed: int = option(7, "난수 시드", min=0, max=2**32 - 1)
     sentences: Optional[int] = option(8000, "글의 앞에서부터 읽을 문장의 수. 비우면 모두", min=1)
     kinds: str = option(",".join(KINDS), "비밀의 종류. 쉼표로 잇기")
     repeats: str = option("1,2,4,8,16,32,64", "카나리아를 되풀이하는 횟수들. 쉼표로 잇기")

@@ -138,13 +138,20 @@ class Predictor:
     def __init__(self, recipe: Recipe, args: Any):
         self.recipe, self.args = recipe, args
         self.predict = recipe.load(args)
+        task = read_model_record(args.downstream_model_dir).get("task")
+        self.reads_one_text = len(recipe.fields) == 1 and task == recipe.task_name
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
         keys, least = self.recipe.keys, len(self.recipe.fields)
         if named or not inputs:
             rows, single = named_rows(dict(zip(keys, inputs)) | named, keys, least)
         else:
-            rows, single = given_rows(inputs[0] if len(inputs) == 1 else inputs, keys, least)
+            given = inputs[0] if len(inputs) == 1 else inputs
+            rows, single = given_rows(given, keys, least)
+            if single and isinstance(given, tuple) and len(given) > 1 and self.reads_one_text:
+                raise NlpbookError(
+                    f'글을 하나씩 읽도록 학습한 {self.recipe.title} 모델이 글 {len(given)}개의 쌍을 받았습니다. 글이 여럿이면 predict(["글", "글"])처럼 목록으로 넣으세요.'
+                )
         found = self.predict(rows)
         return found[0] if single else found
 
