@@ -77,10 +77,14 @@ def main():
     options = parser.parse_args()
     for name, write in {"nsmc": write_reviews, "klue-nli": write_klue_nli, "kornli": write_kornli}.items():
         write(options.data / name, options.target / name)
-        files = sorted(path for path in (options.target / name).iterdir() if path.suffix in {".txt", ".json", ".tsv"})
+        files = sorted(
+            path for path in (options.target / name).iterdir() if path.suffix in {".txt", ".json", ".tsv"}
+        )
         sizes = [path.stat().st_size for path in files]
         packed = sum(len(zlib.compress(path.read_bytes(), 9)) for path in files)
-        print(f"{name}: {sum(sizes) / 1e6:.2f} MB, 휠 안에서 {packed / 1e6:.2f} MB ({', '.join(path.name for path in files)})")
+        print(
+            f"{name}: {sum(sizes) / 1e6:.2f} MB, 휠 안에서 {packed / 1e6:.2f} MB ({', '.join(path.name for path in files)})"
+        )
 
 
 if __name__ == "__main__":
