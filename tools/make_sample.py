@@ -28,8 +28,8 @@ def pick_reviews(folder):
         for part in ("train", "test")
     }
     chance, seen, picked = random.Random(SEED), set(), {}
-    for part in rows:
-        chance.shuffle(rows[part])
+    for each in rows.values():
+        chance.shuffle(each)
     for mode in ("test", "val", "train"):  # 시험의 글이 먼저입니다.
         source, size = REVIEWS[mode]
         picked[mode] = []
