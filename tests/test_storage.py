@@ -100,7 +100,7 @@ def test_weights_that_are_not_numbers_are_not_packed(packed, tmp_path):
     from safetensors.numpy import save_file
 
     save_file({"weight": np.full((20, 20), np.nan, np.float32)}, tmp_path / "bad.safetensors")
-    with pytest.raises(NlpbookError, match="NaN"):
+    with pytest.raises(NlpbookError, match="nan"):
         pack_weights(tmp_path / "bad.safetensors", tmp_path / PACKED)
 
 
