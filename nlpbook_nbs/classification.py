@@ -16,7 +16,7 @@ from torch import nn
 
 from .core.arguments import DeployArguments, Derived, TrainArguments, fill_in, option
 from .core.columns import FORMAT, cached_columns
-from .core.corpora import check_corpus, corpus_folder
+from .core.corpora import check_corpus, corpus_examples, corpus_folder
 from .core.digests import corpus_fingerprint
 from .core.encoding import TextEncoder, check_tokenizer
 from .core.features import FeatureDataset, feature_folder, on_tpu
@@ -157,11 +157,10 @@ def text_columns(
     head = corpus_head(args, corpus)
     labels, where = check_corpus(corpus, mode), f"{type(corpus).__name__} {mode}"
     check_tokenizer(tokenizer)
-    root = corpus_folder(args)
 
     @cache
     def examples():
-        return check_examples(list(corpus.get_examples(root, mode)), where)
+        return check_examples(corpus_examples(corpus, args, mode), where)
 
     def build():
         rows = examples()
@@ -169,8 +168,9 @@ def text_columns(
         encoder, firsts = TextEncoder(tokenizer, args.max_seq_length), [row.text_a for row in rows]
         return noted_columns(encoder, firsts, seconds, where) | {"label": head.targets(rows, labels, where)}
 
-    source = corpus_fingerprint(corpus, root, mode, examples)
-    folder, key = feature_folder(args, tokenizer, FORMAT, source, args.max_seq_length, *head.key)
+    source = corpus_fingerprint(corpus, corpus_folder(args), mode, examples)
+    cut = [f"first {len(examples())}"] if mode == "train" and args.max_train_samples else []
+    folder, key = feature_folder(args, tokenizer, FORMAT, source, args.max_seq_length, *head.key, *cut)
     return told_columns(cached_columns(folder, build, args.overwrite_cache), tokenizer, where), key
 
 # %% ../nbs/02_classification.ipynb #79b733b3
@@ -327,4 +327,5 @@ RECIPE = Recipe(
     train=train_classifier,
     load=load_classifier,
     examples=("배우들 연기가 정말 좋았어요", "시간이 너무 아까워요", "팝콘이 제일 맛있었던 영화"),
+    sample=1_500,
 )

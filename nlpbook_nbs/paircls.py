@@ -26,7 +26,7 @@ from .core.files import read_json
 from .core.heads import SCORE, RegressionHead
 from .core.options import derived
 from .core.recipes import Recipe
-from .core.settings import NlpbookError
+from .core.settings import NlpbookError, logger
 from .core.tables import LabeledCorpus, TableCorpus, TextWatch, check_label, read_labeled_texts
 from .core.tables import open_corpus as open_table_corpus
 
@@ -78,6 +78,7 @@ class KorNLICorpus(LabeledCorpus):
     """KorNLI의 TSV 말뭉치. 열은 `sentence1`, `sentence2`, `gold_label`입니다. 형식: Ham 외 (2020), KorNLI and KorSTS.
 
     `train`은 `multinli.train.ko.tsv`와 `snli_1.0_train.ko.tsv` 가운데 있는 것을 모두, `val`은 `xnli.dev.ko.tsv`, `test`는 `xnli.test.ko.tsv`를 읽습니다.
+    학습 파일이 하나도 없으면 시험 파일로 배우고 검증과 시험에는 개발 파일을 읽습니다. 같은 쌍으로 배우고 재는 일은 없습니다.
     """
 
     labels = NLI_LABELS
@@ -87,10 +88,21 @@ class KorNLICorpus(LabeledCorpus):
         "val": ("xnli.dev.ko.tsv",),
         "test": ("xnli.test.ko.tsv",),
     }
+    _told = False
 
     def get_files(self, data_root_path: str | Path, mode: str) -> list[Path]:
-        paths = [Path(data_root_path, name) for name in self.files[mode]]
-        return [path for path in paths if path.exists()] or paths[:1]
+        parts = {part: [Path(data_root_path, name) for name in names] for part, names in self.files.items()}
+        found = {part: [path for path in paths if path.exists()] for part, paths in parts.items()}
+        if found["test"] and not found["train"]:
+            self._tell_parts()
+            found |= {"train": found["test"], "test": parts["val"]}
+        return found[mode] or parts[mode][:1]
+
+    def _tell_parts(self) -> None:
+        if not self._told:
+            self._told = True
+            train, val, test = self.files.values()
+            logger.info("%s이(가) 없어 %s로 배우고 %s로 검증하고 시험합니다.", train[0], test[0], val[0])
 
     def get_examples(self, data_root_path: str | Path, mode: str) -> list[ClassificationExample]:
         columns = ["sentence1", "sentence2", "gold_label"]
@@ -234,4 +246,5 @@ RECIPE = Recipe(
     load=load_classifier,
     examples=(("비가 와서 경기가 취소되었다.", "경기는 예정대로 열렸다."),),
     fields=("전제", "가설"),
+    sample=1_600,
 )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Optional
 from .core import no_answer, squad
 from .core.arguments import DeployArguments, TrainArguments, fill_in, option
 from .core.columns import cached_columns
-from .core.corpora import check_corpus, corpus_folder
+from .core.corpora import check_corpus, corpus_examples, corpus_folder
 from .core.digests import corpus_fingerprint
 from .core.encoding import check_tokenizer
 from .core.features import feature_folder, on_tpu
@@ -140,13 +140,12 @@ class QADataset(WindowDataset):
     ) -> None:
         check_corpus(corpus, mode)
         encoder = WindowEncoder(tokenizer, args)
-        root = corpus_folder(args)
-        self.examples: list[QAExample] = list(corpus.get_examples(root, mode))
+        self.examples: list[QAExample] = corpus_examples(corpus, args, mode)
         require(
             self.examples,
             f"{type(corpus).__name__} {mode}: 문항이 하나도 없습니다. 말뭉치 파일을 확인하세요.",
         )
-        source = corpus_fingerprint(corpus, root, mode, lambda: self.examples, squad.question_parts)
+        source = corpus_fingerprint(corpus, corpus_folder(args), mode, lambda: self.examples, squad.question_parts)
         shape = (args.max_seq_length, args.doc_stride, args.max_query_length, len(self.examples))
         folder, self.fingerprint = feature_folder(args, tokenizer, _FORMAT, source, shape)
         columns = cached_columns(
@@ -317,4 +316,5 @@ RECIPE = Recipe(
     examples=(("천문대를 지은 해는 언제인가?", "솔내군은 2011년에 별을 보는 천문대를 지었다."),),
     fields=("질문", "지문"),
     keys=QA_KEYS,
+    sample=240,
 )

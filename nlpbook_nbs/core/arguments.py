@@ -81,6 +81,10 @@ class TrainArguments:
     seed: Optional[int] = option(None, "난수 시드. 비우면 고정하지 않음", min=0, max=2**32 - 1)
     overwrite_cache: bool = option(False, "특징 캐시를 다시 만듦")
     force_download: bool = option(False, "말뭉치를 다시 내려받음")
+    max_train_samples: Optional[int] = option(
+        None, "학습에 쓸 예시의 수. 파일에 적힌 차례로 앞에서부터 씀. 비우면 모두", min=1
+    )
+    full_sample: bool = option(False, "quick 프로파일에서도 예시 말뭉치를 모두 학습에 씀")
     test_mode: bool = option(False, "배치 하나로 끝까지 한 번 훑어봄 (Lightning fast_dev_run)")
     learning_rate: float = option(5e-5, "학습률 (learning rate)", above=0)
     epochs: int = option(3, "말뭉치를 되풀이해 읽는 횟수", min=1)
@@ -153,6 +157,12 @@ class TrainArguments:
 
     def _check_words(self) -> None:
         check_corpus_name(self.downstream_corpus_name)
+        if self.full_sample and isinstance(self.max_train_samples, Derived):
+            self.max_train_samples = None
+        require(
+            not (self.full_sample and self.max_train_samples),
+            f"full_sample=True와 max_train_samples={self.max_train_samples}을(를) 함께 쓸 수 없습니다. 하나만 고르세요.",
+        )
         require(
             self.devices == "auto" or self.devices.isdigit() and int(self.devices) > 0,
             f"devices={self.devices!r}: auto나 1 이상의 정수여야 합니다.",

@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['CORPORA', 'MODES', 'CorpusFile', 'CorpusInfo', 'sample_root', 'download', 'download_downstream_dataset',
-           'corpus_folder', 'check_corpus']
+           'corpus_folder', 'check_corpus', 'corpus_examples']
 
 # %% ../../nbs/core/corpora.ipynb #9218a754
 import os
@@ -22,6 +22,7 @@ from .fetch import fetch_file, git_blob_id
 from .files import folder_aside, lock_for, written_aside
 from .labels import distinct_labels
 from .names import existing_path, path_hint, twin_hint
+from .options import Derived
 from .settings import PACKAGE_DIR, NlpbookError, logger
 
 # %% ../../nbs/core/corpora.ipynb #b3af173b
@@ -45,7 +46,7 @@ class CorpusInfo:
     license: str
     homepage: str
     citation: str
-    files: tuple[CorpusFile, ...]
+    files: tuple[CorpusFile, ...]  # 비우면 Korpora에 맡깁니다
 
 
 def _github(repo: str, commit: str, folder: str, *files: Sequence[str]) -> tuple[CorpusFile, ...]:
@@ -118,6 +119,15 @@ CORPORA = {
             ("KorQuAD_v1.0_dev.json", "6849d8c79140447018f5701a0453835c96608a07"),
         ),
     ),
+    "kornli": CorpusInfo(
+        title="한국어로 옮긴 자연어 추론 (KorNLI)",
+        task="pair-classification",
+        size="학습 942,854쌍, 개발 2,490쌍, 시험 5,010쌍",
+        license="CC BY-SA 4.0",
+        homepage="https://github.com/kakaobrain/kor-nlu-datasets",
+        citation="Ham et al. (2020), KorNLI and KorSTS: New Benchmark Datasets for Korean Natural Language Understanding, Findings of EMNLP",
+        files=(),  # Korpora가 받습니다.
+    ),
 }
 
 # %% ../../nbs/core/corpora.ipynb #5b0ab83d
@@ -160,7 +170,7 @@ def download(
     check_corpus_name(corpus_name)
     folder = Path(existing_path(Path(root_dir, corpus_name)))
     info = CORPORA.get(corpus_name)
-    if info is None:
+    if info is None or not info.files:
         return _download_unlisted(corpus_name, folder, force_download)
     for file in info.files:
         with _only_one(folder, file, force_download):
@@ -310,3 +320,18 @@ def check_corpus(
             f"{name}.num_labels가 {getattr(corpus, 'num_labels', None)!r}입니다. get_labels()의 길이 {len(labels)}와 같아야 합니다."
         )
     return labels
+
+# %% ../../nbs/core/corpora.ipynb #79e8221e
+def corpus_examples(
+    corpus: Any,  # 말뭉치 객체
+    args: Any,  # 학습 설정
+    mode: str,  # "train", "val", "test"
+) -> list[Any]:
+    """말뭉치의 `mode` 부분의 예시들. 학습이면 앞의 `args.max_train_samples`건만이고, 줄였으면 로그에 적습니다."""
+    examples = list(corpus.get_examples(corpus_folder(args), mode))
+    most = args.max_train_samples if mode == "train" else None
+    if most is None or len(examples) <= most:
+        return examples
+    hint = " 모두 쓰려면 --full_sample을 덧붙이세요." if isinstance(most, Derived) else ""
+    logger.info("학습 %s건 가운데 앞의 %s건으로 배웁니다.%s", f"{len(examples):,}", f"{most:,}", hint)
+    return examples[:most]

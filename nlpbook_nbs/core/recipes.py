@@ -21,6 +21,7 @@ from nlpbook_nbs.core.folders import (
 )
 from .inputs import TEXT_KEYS, given_rows, named_rows
 from .names import path_hint
+from .options import derived
 from .settings import NlpbookError, Profile, get_profile, require
 
 # %% ../../nbs/core/recipes.ipynb #418fe9d6
@@ -46,6 +47,7 @@ class Recipe:
         "문장",
     )  # 입력 하나를 이루는 글들의 이름. 둘 이상이면 입력은 그만큼의 튜플입니다
     keys: tuple[str, ...] = TEXT_KEYS  # 사전이나 `이름=글`로 입력할 때 쓰는 이름들
+    sample: int = 0  # quick 프로파일이 예시 말뭉치에서 배울 건수. 0이면 모두
 
     @property
     def task_name(self) -> str:
@@ -95,6 +97,7 @@ def with_defaults(
             values["pretrained_model_name"] = next(iter(recipe.training))
         if not {"downstream_corpus_name", "downstream_corpus_root_dir"} & given.keys():
             values["downstream_corpus_root_dir"] = sample_root()
+            values["max_train_samples"] = derived(recipe.sample) or None
     values["downstream_corpus_name"] = recipe.corpus
     model = (values | given).get("pretrained_model_name")
     return values | recipe.training.get(str(model), {}) | given
