@@ -118,14 +118,31 @@ def tiny_model(tmp_path, mini_tokenizer):
     return folder
 
 
-@pytest.fixture
-def small_training(tmp_path, tiny_model):
-    """예시 말뭉치로 몇 초 만에 끝나는 학습의 설정값. 과제와 말뭉치는 따로 정합니다."""
+@pytest.fixture(scope="session")
+def small_corpora(tmp_path_factory):
+    """예시 말뭉치의 앞부분만 담은 말뭉치 폴더. 예시 말뭉치로 그대로 학습하면 시험이 오래 걸립니다."""
     from nlpbook_nbs.core.corpora import sample_root
 
+    sample, root = Path(sample_root()), tmp_path_factory.mktemp("corpora")
+    shutil.copytree(sample / "korquad-v1", root / "korquad-v1")
+    for folder in ("nsmc", "klue-nli"):
+        (root / folder).mkdir()
+    for part, rows in {"train": 792, "val": 200, "test": 200}.items():
+        name = f"nsmc/ratings_{part}.txt"
+        lines = (sample / name).read_text(encoding="utf-8").splitlines()[: rows + 1]
+        write(root / name, "\n".join(lines) + "\n")
+    for part, rows in {"train": 384, "dev": 96}.items():
+        name = f"klue-nli/klue-nli-v1.1_{part}.json"
+        write(root / name, json.loads((sample / name).read_text(encoding="utf-8"))[:rows])
+    return str(root)
+
+
+@pytest.fixture
+def small_training(tmp_path, tiny_model, small_corpora):
+    """예시 말뭉치의 앞부분으로 몇 초 만에 끝나는 학습의 설정값. 과제와 말뭉치는 따로 정합니다."""
     return {
         "pretrained_model_name": str(tiny_model),
-        "downstream_corpus_root_dir": sample_root(),
+        "downstream_corpus_root_dir": small_corpora,
         "downstream_model_dir": str(tmp_path / "model"),
         "from_scratch": True,
         "max_seq_length": 32,

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from nlpbook_nbs.classification import load_classifier
-from nlpbook_nbs.core.corpora import sample_root
 
 SETUP = """
 import torch
@@ -107,9 +106,9 @@ def local_model(tiny_model):
 
 
 @pytest.fixture
-def run_chapter(tmp_path, local_model):
+def run_chapter(tmp_path, local_model, small_corpora):
     def run(name):
-        space = {"MODEL": local_model, "ROOT": sample_root(), "FOLDER": str(tmp_path / "model")}
+        space = {"MODEL": local_model, "ROOT": small_corpora, "FOLDER": str(tmp_path / "model")}
         with pytest.warns(FutureWarning, match="train_dataloader는 옛 이름"):
             exec((SETUP + LOAD).format(**CHAPTERS[name]), space)  # noqa: S102 - 책의 셀을 그대로 실행해 보는 시험입니다.
         return space

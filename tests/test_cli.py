@@ -27,7 +27,7 @@ NLPBOOK = Path(sys.executable).with_name("nlpbook")
 
 
 @pytest.fixture
-def command(tiny_model, tmp_path, monkeypatch):
+def command(tiny_model, small_corpora, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return [
         "train",
@@ -38,7 +38,7 @@ def command(tiny_model, tmp_path, monkeypatch):
         "--downstream_corpus_name",
         "nsmc",
         "--downstream_corpus_root_dir",
-        sample_root(),
+        small_corpora,
         "--max_seq_length",
         "32",
         "--epochs",

@@ -74,10 +74,10 @@ def stopped(parts, words, **options):
 # 멈추기
 
 
-def test_a_run_that_diverges_ends_with_code_2_and_one_sentence(tmp_path, capsys, tiny_model):
+def test_a_run_that_diverges_ends_with_code_2_and_one_sentence(tmp_path, capsys, tiny_model, small_corpora):
     options = ["--learning_rate", "1e30", "--downstream_model_dir", str(tmp_path / "model"), "--epochs", "2"]
     model = ["--pretrained_model_name", str(tiny_model), "--from_scratch", "--accelerator", "cpu"]
-    corpus = ["--downstream_corpus_root_dir", sample_root(), "--max_seq_length", "32"]
+    corpus = ["--downstream_corpus_root_dir", small_corpora, "--max_seq_length", "32"]
     assert main(["train", "doc-cls", *model, *corpus, *options]) == 2
     told = capsys.readouterr()
     error = told.err.splitlines()[-1]
@@ -553,8 +553,8 @@ def test_problems_are_told_once_before_the_first_step(parts, messages):
     assert place < min(number for number, message in enumerate(told) if "에폭 1/1" in message)
 
 
-def test_good_data_and_settings_are_told_nothing(train_words, capsys, caplog):
-    words = ["--downstream_corpus_name", "nsmc", "--downstream_corpus_root_dir", sample_root()]
+def test_good_data_and_settings_are_told_nothing(train_words, small_corpora, capsys, caplog):
+    words = ["--downstream_corpus_name", "nsmc", "--downstream_corpus_root_dir", small_corpora]
     assert main(train_words(*words, "--learning_rate", "1e-3")) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["test_acc"] > 0
@@ -658,8 +658,10 @@ def test_advice_never_asks_for_a_larger_rate_when_it_is_high_or_the_loss_rose(ra
     assert word in told and (word == "키우거나") is ("learning_rate" in told and "키우" in told)
 
 
-def test_warning_of_a_classifier_that_learnt_nothing_follows_the_losses(tmp_path, capsys, train_words):
-    words = ["--downstream_corpus_name", "nsmc", "--downstream_corpus_root_dir", sample_root()]
+def test_warning_of_a_classifier_that_learnt_nothing_follows_the_losses(
+    tmp_path, capsys, train_words, small_corpora
+):
+    words = ["--downstream_corpus_name", "nsmc", "--downstream_corpus_root_dir", small_corpora]
     assert main(train_words(*words, "--learning_rate", "3")) == 0
     told = [line for line in capsys.readouterr().err.splitlines() if "보다 높지 않습니다" in line]
     assert len(told) == 1 and "줄여 보세요" in told[0] and "키" not in told[0].split("배우지 못했으니")[1]

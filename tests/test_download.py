@@ -251,7 +251,7 @@ def test_korpora_finds_the_files_where_we_put_them(tmp_path, monkeypatch):
 
     shutil.copytree(Path(corpora.sample_root(), "nsmc"), tmp_path / "nsmc")
     monkeypatch.setattr(korpus_nsmc, "fetch", lambda url, path, *args: None)
-    assert len(Korpora.load("nsmc", root_dir=str(tmp_path)).train.texts) == 792
+    assert len(Korpora.load("nsmc", root_dir=str(tmp_path)).train.texts) == 12_000
 
 
 def test_unknown_corpus_name_lists_the_known_ones(tmp_path):

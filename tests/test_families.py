@@ -38,7 +38,9 @@ SPECIALS = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_
 }
 ROWS = [
     line.split("\t")[1:]
-    for line in Path(sample_root(), "nsmc", "ratings_train.txt").read_text(encoding="utf-8").splitlines()[1:]
+    for line in Path(sample_root(), "nsmc", "ratings_train.txt")
+    .read_text(encoding="utf-8")
+    .splitlines()[1:793]
 ]
 
 

@@ -24,7 +24,6 @@ from nlpbook_nbs.classification import (
     NsmcCorpus,
     load_classifier,
 )
-from nlpbook_nbs.core.corpora import sample_root
 from nlpbook_nbs.core.features import data_collator
 from nlpbook_nbs.core.history import WeightedMeans
 from nlpbook_nbs.core.settings import set_seed
@@ -326,7 +325,9 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("grouped", [True, False])
-def test_two_processes_count_every_example_once_and_do_not_hang(small_training, tmp_path, grouped):
+def test_two_processes_count_every_example_once_and_do_not_hang(
+    small_training, small_corpora, tmp_path, grouped
+):
     script = tmp_path / "train.py"
     script.write_text(PROCESSES, encoding="utf-8")
     here = os.path.dirname(__file__)
@@ -343,7 +344,7 @@ def test_two_processes_count_every_example_once_and_do_not_hang(small_training, 
     fitted, after, gradient = json.loads(line.removeprefix("FOUND"))
     assert gradient == 2 * 1 / (1 + 3)  # 0번 프로세스의 무게 1, 모두 4, 프로세스 둘
     classifier = load_classifier(ClassificationDeployArguments(downstream_model_dir=str(tmp_path / "model")))
-    rows = NsmcCorpus().get_examples(Path(sample_root(), "nsmc"), "val")[:17]
+    rows = NsmcCorpus().get_examples(Path(small_corpora, "nsmc"), "val")[:17]
     labels = np.array([int(row.label) for row in rows])
     chances = classifier.probabilities([row.text_a for row in rows]).astype(np.float64)
     loss = -np.log(chances[np.arange(17), labels]).mean()

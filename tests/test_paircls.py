@@ -32,24 +32,56 @@ def pair(**changes):
     return {name: value for name, value in (row | changes).items() if value is not None}
 
 
-def test_sample_pairs_are_balanced_and_come_in_threes():
-    rows = [row for mode in ("train", "val") for row in KlueNLICorpus().get_examples(SAMPLE, mode)]
-    assert len(rows) >= 450 and set(Counter(row.label for row in rows).values()) == {len(rows) // 3}
-    premises = Counter(row.text_a for row in rows)
-    assert set(premises.values()) == {3} and len({row.text_b for row in rows}) == len(rows)
-    train = {row.text_a for row in KlueNLICorpus().get_examples(SAMPLE, "train")}
-    assert not train & {row.text_a for row in KlueNLICorpus().get_examples(SAMPLE, "val")}
+SIZES = {"klue-nli": (KlueNLICorpus, 1600, 400), "kornli": (KorNLICorpus, 5010, 2490)}
 
 
-def test_sample_pairs_give_little_away_without_the_premise():
+@pytest.mark.parametrize("name", SIZES)
+def test_packaged_pairs_are_balanced_and_no_pair_stands_in_two_parts(name):
+    corpus, *sizes = SIZES[name]
+    parts = [corpus().get_examples(Path(sample_root(), name), mode) for mode in ("train", "val")]
+    assert [len(rows) for rows in parts] == sizes
+    for rows in parts:
+        counts = Counter(row.label for row in rows)
+        assert set(counts) == set(NLI_LABELS) and max(counts.values()) - min(counts.values()) <= 2
+        assert all(row.text_a.strip() and row.text_b.strip() for row in rows)
+    first, second = ({(row.text_a, row.text_b) for row in rows} for rows in parts)
+    assert not first & second
+
+
+def test_packaged_klue_pairs_give_little_away_without_the_premise():
     examples = {mode: KlueNLICorpus().get_examples(SAMPLE, mode) for mode in ("train", "val")}
     guess = HypothesisOnlyBaseline().fit(examples["train"])
     accuracy = np.mean([guess(row.text_b) == row.label for row in examples["val"]])
     assert accuracy < 0.55  # 찍으면 0.33
-    lengths = {
-        label: np.mean([len(r.text_b) for r in examples["train"] if r.label == label]) for label in NLI_LABELS
-    }
-    assert max(lengths.values()) < 1.1 * min(lengths.values())
+
+
+def written_pairs(folder, **files):
+    """`이름.ko.tsv`마다 쌍이 하나인 KorNLI 폴더. 쌍의 전제는 파일의 이름입니다."""
+    for name, hypothesis in files.items():
+        row = f"{name}\t{hypothesis}\tneutral\n"
+        write(folder / f"{name.replace('__', '.')}.ko.tsv", f"sentence1\tsentence2\tgold_label\n{row}")
+    return folder
+
+
+def test_kornli_without_its_train_files_learns_from_the_test_file_and_says_so_once(tmp_path, messages):
+    folder, corpus = written_pairs(tmp_path, xnli__dev="가", xnli__test="나"), KorNLICorpus()
+    modes = ("train", "val", "test", "train")
+    assert [corpus.get_examples(folder, mode)[0].text_b for mode in modes] == ["나", "가", "가", "나"]
+    (told,) = [message for message in messages() if "배우고" in message]
+    assert "multinli.train.ko.tsv" in told and "xnli.test.ko.tsv" in told and "xnli.dev.ko.tsv" in told
+
+
+@pytest.mark.parametrize("train", ["multinli__train", "snli_1__0_train"])
+def test_kornli_with_a_train_file_reads_every_part_under_its_own_name(tmp_path, messages, train):
+    folder = written_pairs(tmp_path, **{train: "다", "xnli__dev": "가", "xnli__test": "나"})
+    found = [KorNLICorpus().get_examples(folder, mode) for mode in ("train", "val", "test")]
+    assert [row.text_b for (row,) in found] == ["다", "가", "나"] and not messages()
+
+
+def test_kornli_folder_with_nothing_to_learn_from_names_the_train_file(tmp_path):
+    written_pairs(tmp_path, xnli__dev="가")
+    with pytest.raises(NlpbookError, match="multinli.train.ko.tsv"):
+        KorNLICorpus().get_examples(tmp_path, "train")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +102,7 @@ def test_real_nli_files_are_read_whole(real_data):
     assert len(KlueNLICorpus().get_examples(real_data / "klue-nli", "val")) == 400
     kornli = KorNLICorpus()
     assert len(kornli.get_examples(real_data / "kornli", "val")) == 2490
-    assert len(kornli.get_examples(real_data / "kornli", "test")) == 5010
+    assert len(kornli.get_examples(real_data / "kornli", "train")) == 5010
 
 
 @pytest.mark.parametrize(
@@ -112,10 +144,12 @@ def test_overlap_is_the_share_of_the_hypothesis():
     assert word_overlap("가나다", "라마바") == 0.0
 
 
-def test_train_and_predict_pairs_on_the_command_line(tmp_path, tiny_model, monkeypatch, capsys):
+def test_train_and_predict_pairs_on_the_command_line(
+    tmp_path, tiny_model, small_corpora, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     command = ["train", "pair-cls", "--pretrained_model_name", str(tiny_model), "--from_scratch"]
-    command += ["--downstream_corpus_name", "klue-nli", "--downstream_corpus_root_dir", sample_root()]
+    command += ["--downstream_corpus_name", "klue-nli", "--downstream_corpus_root_dir", small_corpora]
     command += ["--max_seq_length", "48", "--epochs", "1", "--seed", "7", "--downstream_model_dir", "model"]
     assert main(command) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])

@@ -165,22 +165,6 @@ def test_package_does_not_need_nbdev_at_run_time():
         )
 
 
-def test_sample_corpus_is_balanced_original_and_in_the_official_format():
-    from nlpbook_nbs.classification import NsmcCorpus
-    from nlpbook_nbs.core.corpora import sample_root
-
-    seen = set()
-    for mode, size in {"train": 792, "val": 200, "test": 200}.items():
-        path = Path(sample_root(), "nsmc", f"ratings_{mode}.txt")
-        assert path.read_text(encoding="utf-8").splitlines()[0] == "id\tdocument\tlabel"
-        rows = NsmcCorpus().get_examples(path.parent, mode)
-        assert len(rows) == size and sum(row.label == "1" for row in rows) == size // 2
-        assert not {row.text_a for row in rows} & seen
-        seen |= {row.text_a for row in rows}
-    lengths = [len(text) for text in seen]
-    assert len(seen) == 1192 and min(lengths) <= 4 and max(lengths) >= 100
-
-
 @pytest.mark.parametrize("name", ["data", "models", "fonts"])
 def test_what_ships_says_its_licence(name):
     text = "".join(

@@ -177,7 +177,9 @@ def test_scores_count_every_example_once(fit, task):
             **{name: task.values[name] for name in task.values if name in {"doc_stride", "max_query_length"}},
         )
     )
-    rows = task.corpus().get_examples(Path(sample_root(), task.values["downstream_corpus_name"]), "val")
+    rows = task.corpus().get_examples(
+        Path(args.downstream_corpus_root_dir, args.downstream_corpus_name), "val"
+    )
     if task is Pairs:
         labels = task.corpus().get_labels()
         choices = found.probabilities([(row.text_a, row.text_b) for row in rows]).argmax(1)

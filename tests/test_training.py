@@ -21,7 +21,6 @@ from nlpbook_nbs.classification import (
     load_classifier,
 )
 from nlpbook_nbs.core import features
-from nlpbook_nbs.core.corpora import sample_root
 from nlpbook_nbs.core.cpu import CheapDropout, cheap_dropout, cheap_random_numbers
 from nlpbook_nbs.core.devices import pick_precision
 from nlpbook_nbs.core.encoding import TextEncoder
@@ -48,8 +47,8 @@ def fit(train_args, mini_tokenizer):
 
 
 @pytest.fixture
-def reviews():
-    return [row.text_a for row in NsmcCorpus().get_examples(Path(sample_root(), "nsmc"), "val")]
+def reviews(small_corpora):
+    return [row.text_a for row in NsmcCorpus().get_examples(Path(small_corpora, "nsmc"), "val")]
 
 
 # 책의 방식
@@ -114,14 +113,14 @@ def test_same_seed_gives_the_same_weights(fit, tmp_path):
 # 점수
 
 
-def test_validation_scores_count_every_example_once(fit, reviews):
+def test_validation_scores_count_every_example_once(fit, reviews, small_corpora):
     """결함 8: 200건을 32건씩 나누면 마지막 배치는 8건뿐입니다."""
     trainer, _, args = fit(precision="fp32")
     classifier = load_classifier(
         ClassificationDeployArguments(downstream_model_dir=args.downstream_model_dir)
     )
     labels = np.array(
-        [int(row.label) for row in NsmcCorpus().get_examples(Path(sample_root(), "nsmc"), "val")]
+        [int(row.label) for row in NsmcCorpus().get_examples(Path(small_corpora, "nsmc"), "val")]
     )
     probabilities = classifier.probabilities(reviews).astype(np.float64)
     assert len(labels) % args.batch_size

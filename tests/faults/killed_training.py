@@ -35,6 +35,7 @@ def train(model_dir, options):
     args = ClassificationTrainArguments(
         downstream_corpus_name="nsmc",
         downstream_corpus_root_dir=sample_root(),
+        max_train_samples=792,
         downstream_model_dir=str(model_dir),
         from_scratch=True,
         max_seq_length=32,

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from soak import count, rounds
 
-from nlpbook_nbs.core.corpora import sample_root
 from nlpbook_nbs.core.recipes import load_recipe
 
 INPUTS = {
@@ -24,13 +23,7 @@ def test_concurrent_predictions_equal_those_one_by_one(small_training, task):
     recipe = load_recipe(task)
     names = {"doc-cls": "nsmc", "pair-cls": "klue-nli", "qa": "korquad-v1"}
     options = {"max_seq_length": 64, "doc_stride": 16} if task == "qa" else {}
-    args = recipe.train_arguments(
-        **(
-            small_training
-            | options
-            | {"downstream_corpus_name": names[task], "downstream_corpus_root_dir": sample_root()}
-        )
-    )
+    args = recipe.train_arguments(**(small_training | options | {"downstream_corpus_name": names[task]}))
     recipe.train(args)
     predict = recipe.load(recipe.deploy_arguments(downstream_model_dir=args.downstream_model_dir))
     inputs = INPUTS[task]
