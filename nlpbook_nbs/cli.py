@@ -315,7 +315,7 @@ def _learn(options: argparse.Namespace, rest: list[str]) -> None:
         result = recipe.train(args)
         predict = load(args.downstream_model_dir)
     print(
-        f"\n시험 정확도 {result['test_acc']:.3f} (예시 말뭉치 {result['test_examples']}건, 학습 {result['seconds']:.0f}초)"
+        f"\n시험 정확도 {result['test_acc']:.3f} (예시 말뭉치 {result['test_examples']:,}건, 학습 {result['seconds']:.0f}초)"
     )
     if args.from_scratch:
         print("사전학습한 가중치 없이 무작위 가중치에서 시작해, 아직 서툰 모델입니다.")

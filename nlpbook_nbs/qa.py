@@ -145,7 +145,9 @@ class QADataset(WindowDataset):
             self.examples,
             f"{type(corpus).__name__} {mode}: 문항이 하나도 없습니다. 말뭉치 파일을 확인하세요.",
         )
-        source = corpus_fingerprint(corpus, corpus_folder(args), mode, lambda: self.examples, squad.question_parts)
+        source = corpus_fingerprint(
+            corpus, corpus_folder(args), mode, lambda: self.examples, squad.question_parts
+        )
         shape = (args.max_seq_length, args.doc_stride, args.max_query_length, len(self.examples))
         folder, self.fingerprint = feature_folder(args, tokenizer, _FORMAT, source, shape)
         columns = cached_columns(
