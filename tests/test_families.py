@@ -242,7 +242,7 @@ class FewQuestions(KorQuADV1Corpus):
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_reads_questions_and_its_folder_takes_long_passages(name, base, trained):
-    windows = {"max_query_length": 12, "doc_stride": 16}
+    windows = {"max_query_length": 20, "doc_stride": 16}
     folder = trained("qa", base(name), FewQuestions(), **windows)
     tokenizer = checked_tokenizer(folder, name)
     model = AutoModelForQuestionAnswering.from_pretrained(folder).eval()
