@@ -126,7 +126,7 @@ def test_reader_stands_beside_methods_that_need_no_model(measure, tmp_path):
             folder / f"KorQuAD_v1.0_{mode}.json",
             {"version": "1", "data": [{"title": "글", "paragraphs": paragraphs}]},
         )
-    words = ("--seeds", "7", "--max_query_length", "12", "--doc_stride", "8")
+    words = ("--seeds", "7", "--max_query_length", "12", "--doc_stride", "8", "--max_train_samples", "1")
     record, _ = measure("sample-qa", tmp_path / "data", *words)
     rows = rows_of(record)
     assert record["what"] == "F1" and list(rows)[:2] == ["늘 같은 자리", "질문에 가까운 어절"]

@@ -246,7 +246,10 @@ class Measurement:
             return
         model = best(models)
         for train in sorted({self.count, self.full}):
-            cheap = best([n for n, runs in groups.items() if runs[0]["cheap"] and runs[0]["train"] == train])
+            named = [n for n, runs in groups.items() if runs[0]["cheap"] and runs[0]["train"] == train]
+            if not named:  # 배우는 것이 없는 방법뿐이면 예시를 더 주어도 같습니다.
+                continue
+            cheap = best(named)
             pair = [[np.array(run["outcomes"][what]) for run in groups[name]] for name in (model, cheap)]
             if self.table.score is average:
                 means = (np.mean(each, axis=0) for each in pair)

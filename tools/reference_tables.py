@@ -2,7 +2,6 @@
 
 import json
 import random
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from nlpbook_nbs.core.baselines import (
     cheap_answers,
     correct,
     keyword_answers,
+    most_common_answers,
     nearest_words,
     words_at,
 )
@@ -34,7 +34,7 @@ from nlpbook_nbs.qa import KorQuADV1Corpus, exact_match, f1
 
 TEST_ARTICLES, SPLIT_SEED = 30, 7
 FIRST_LOOK = (
-    64  # 검증 파일이 없을 때 학습하는 동안 재어 볼 시험 문항의 수. 이것으로는 아무것도 고르지 않습니다
+    64  # 검증 파일이 없으면 학습하는 동안 시험 문항을 이만큼만 재어 봅니다. 고르는 데는 쓰지 않습니다
 )
 PLACE_QUESTIONS = 500  # 늘 답할 자리를 고를 때 볼 학습 문항의 수
 
@@ -128,8 +128,7 @@ def split_korquad(path, folder):
 
 
 def most_common(train, test):
-    ((most, _),) = Counter(row.label for row in train).most_common(1)
-    yield "가장 많은 레이블", [most] * len(test)
+    yield "가장 많은 레이블", most_common_answers([row.label for row in train], len(test))
 
 
 def cheap_reviews(train, test):
