@@ -157,14 +157,9 @@ def cheap_pair_answers(
     가설만 보는 방법은 데이터가 레이블의 단서를 얼마나 흘리는지 잽니다: Gururangan 외 (2018), Annotation Artifacts in NLI Data.
     """
     labels = [row.label for row in train]
-    overlaps, hypotheses, pairs = (
-        [[value(row) for row in rows] for rows in (train, test)]
-        for value in (
-            lambda row: word_overlap(row.text_a, row.text_b),
-            lambda row: row.text_b,
-            lambda row: (row.text_a, row.text_b),
-        )
-    )
+    overlaps = [[word_overlap(row.text_a, row.text_b) for row in rows] for rows in (train, test)]
+    hypotheses = [[row.text_b for row in rows] for rows in (train, test)]
+    pairs = [[(row.text_a, row.text_b) for row in rows] for rows in (train, test)]
     yield "낱말의 겹침", threshold_answers(overlaps[0], labels, overlaps[1])
     yield from cheap_answers(hypotheses[0], labels, hypotheses[1], "가설만")
     yield from cheap_answers(pairs[0], labels, pairs[1], "두 문장")

@@ -160,11 +160,13 @@ def nearest_words(
     """지문에서 질문의 말들에 가장 가까운 `count`어절. 가까운 말일수록 거리에 반비례해 점수를 더합니다."""
     asked = {word[i : i + 2] for word in question.split() for i in range(len(word) - 1)}
     words = context.split()
+    if not words:
+        return ""
     hits = [float(any(word[i : i + 2] in asked for i in range(len(word) - 1))) for word in words]
     weights = 1 / (1 + np.abs(np.arange(-reach, reach + 1)))
     weights[reach] = -1.0  # 질문에 나온 말 자신
-    near = np.convolve(hits or [0.0], weights)[reach : reach + len(words)]
-    spans = np.convolve(near, np.ones(min(count, len(words)) or 1), "valid")
+    near = np.convolve(hits, weights)[reach : reach + len(words)]
+    spans = np.convolve(near, np.ones(min(count, len(words))), "valid")
     return words_at(context, (int(spans.argmax()), count))
 
 # %% ../../nbs/core/baselines.ipynb #3c5e4168
