@@ -137,7 +137,8 @@ def test_reader_stands_beside_methods_that_need_no_model(measure, tmp_path):
     )
 
 
-def test_scores_that_are_not_means_are_resampled_by_pair(measure, tmp_path):
+def test_scores_that_are_not_means_are_resampled_by_pair(measure, tmp_path, monkeypatch):
+    monkeypatch.setattr(reference, "DRAWS", 100)
     folder = tmp_path / "data" / "korsts"
     folder.mkdir(parents=True)
     lines = [f"g\tf\ty\t{n}\t{n % 6}\t{'가나다라마바'[: n % 6 + 1]}\t가나다라마바사{n}" for n in range(18)]
@@ -156,6 +157,12 @@ def test_rank_correlation_of_one_and_the_same_answer_is_zero():
     rows = [ClassificationExample("가", "나", float(n)) for n in range(4)]
     assert rank_correlation(rows, np.ones(4)) == 0
     assert rank_correlation(rows, np.array([3.0, 2.0, 1.0, 0.0])) == pytest.approx(-1)
+
+
+def test_cheap_methods_alone_make_a_table_that_claims_nothing_about_a_model(measure, reviews):
+    record, taught = measure("nsmc", reviews, "--models", "")
+    assert not taught and all(row["cheap"] for row in record["rows"]) and record["differences"] == []
+    assert "잰 모델이 없어" in Recorded(record).verdict
 
 
 def test_wrong_words_end_in_one_sentence(measure, reviews):
@@ -260,3 +267,17 @@ def test_page_takes_the_recorded_table_and_leaves_the_rest(tmp_path, monkeypatch
     page = results.filled(text)
     assert "낡은 표" not in page and "손으로 쓴 글" in page and page.startswith("앞\n")
     assert "| 모델 | 0.625 (0.500–0.750) | 5 | 11.0 |" in page and results.filled(page) == page
+
+
+def test_first_success_is_printed_beside_counting_on_the_same_texts(reviews):
+    from nlpbook_nbs.classification import RECIPE
+    from nlpbook_nbs.cli import _counted_accuracy
+
+    args = RECIPE.train_arguments(
+        pretrained_model_name="nlpbook-mini",
+        downstream_corpus_name="nsmc",
+        downstream_corpus_root_dir=str(reviews),
+    )
+    assert _counted_accuracy(RECIPE, args) == 1.0
+    args.max_train_samples = 1
+    assert _counted_accuracy(RECIPE, args) == 0.5

@@ -299,7 +299,9 @@ def main(words=None):
         "data", type=Path, nargs="?", help="비우면 패키지에 든 말뭉치 (sample-으로 시작하는 표)"
     )
     parser.add_argument("work", type=Path, nargs="?", default=Path("nlpbook-models/reference"))
-    parser.add_argument("--models", type=lambda text: text.split(","))
+    parser.add_argument(
+        "--models", type=lambda text: text.split(",") if text else [], help="빈 글이면 값싼 방법만 잽니다"
+    )
     parser.add_argument("--small", help="nlpbook-small로 잴 모델 폴더")
     parser.add_argument(
         "--seeds", type=lambda text: [int(each) for each in text.split(",")], default=[7, 8, 9]
@@ -322,7 +324,8 @@ def run(options, rest):
         short: options.small if short == "small" and options.small else MODELS[short][1] for short in MODELS
     }
     small = options.small or "nlpbook-small" in EMBEDDED_MODELS
-    shorts = options.models or [short for short in MODELS if short != "small" or small]
+    every = [short for short in MODELS if short != "small" or small]
+    shorts = every if options.models is None else options.models
     for short in shorts:
         require(short in MODELS, f"{short}: 모르는 모델입니다. {', '.join(MODELS)} 가운데 고르세요.")
         require(
