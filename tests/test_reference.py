@@ -102,6 +102,11 @@ def test_fewer_examples_are_told_and_counting_reads_them_all_too(measure, review
     assert rows["nlpbook-small"]["train"] == 4 and rows["글자 조각 · 나이브 베이즈"]["train"] == 4
     assert rows["글자 조각 · 나이브 베이즈 (12건)"]["train"] == 12 and "가장 많은 레이블 (12건)" not in rows
     assert [each["tested"] for each in record["differences"]] == ["시험 리뷰 6건"] * 2
+    (command,) = record["commands"]
+    assert command == (
+        "python tools/reference.py nsmc 말뭉치폴더 작업폴더 --max_train_samples 4 --models small --seeds 7 "
+        "--max_seq_length 32 --epochs 1"
+    )
     assert str(reviews) not in json.dumps(record) and record["sizes"]["all"] == 12
 
 
@@ -258,6 +263,7 @@ def test_page_takes_the_recorded_table_and_leaves_the_rest(tmp_path, monkeypatch
                 "seconds": [10, 12],
             },
         ],
+        "commands": ["python tools/reference.py mine"],
         "differences": [],
     }
     write(tmp_path / "mine.json", record)

@@ -39,6 +39,7 @@ MODELS = {  # 짧은 이름 → (표에 적을 이름, 모델의 이름, 무작�
     "mini": ("nlpbook-mini", "nlpbook-mini", False),
     "small": ("nlpbook-small", "nlpbook-small", False),
 }
+SEEDS = "7,8,9"
 SMALL_RATE = 1e-4  # 카드에 nlpbook-small의 설정이 없을 때
 DRAWS, SHARE = 2000, 0.95
 
@@ -78,9 +79,9 @@ class Runs:
 class Measurement:
     """표 하나를 재는 데 필요한 것들."""
 
-    def __init__(self, name, data, work, count=None):
+    def __init__(self, name, data, work, count=None, limit=""):
         self.name, self.table, self.work = name, TABLES[name], work
-        self.root = data
+        self.root, self.limit = data, limit  # 배울 예시를 몇 개로 정했는지 적은 옵션
         self.parts = self.table.read(data, work)
         self.recipe = load_recipe(self.table.task)
         self.full = len(self.parts.train)
@@ -125,7 +126,7 @@ class Measurement:
         keep = {"save_top_k": 1 if self.parts.val else 0}
         return {**keep, **usual, **self.table.settings, **self.table.rates.get(short, {}), **given}
 
-    def measure_model(self, short, model, seed, given):
+    def measure_model(self, short, model, seed, given, options=""):
         """모델 하나를 시드 하나로 가르쳐 시험 문항에서 잽니다."""
         title, _, from_scratch = MODELS[short]
         settings = self.settings_of(short, given)
@@ -157,7 +158,11 @@ class Measurement:
         answers = self.answers(args)
         self.runs.add(
             self.row(title, False, self.count, seed, answers, result["seconds"], key, plain)
-            | {"precision": result["precision"], "group": key_of(settings=plain, weights=weights_of(model))}
+            | {
+                "precision": result["precision"],
+                "options": options,
+                "group": key_of(settings=plain, weights=weights_of(model)),
+            }
         )
         shutil.rmtree(folder)
 
@@ -232,8 +237,25 @@ class Measurement:
             "versions": {name: version(name) for name in ("torch", "transformers", "scikit-learn")},
             "cores": torch.get_num_threads(),
             "rows": rows,
+            "commands": self.commands(groups),
             "differences": [asdict(each) for each in self.differences(groups, what, tested)],
         }
+
+    def commands(self, groups):
+        """이 표를 다시 재는 명령들. 모델마다 준 설정이 다르면 여럿입니다."""
+        places = "" if self.name.startswith("sample-") else "말뭉치폴더 작업폴더"
+        named = {}
+        for short, (title, _, _) in MODELS.items():
+            if title in groups:
+                runs = groups[title]
+                seeds = ",".join(str(run["seed"]) for run in runs)
+                named.setdefault((seeds, runs[0]["options"]), []).append(short)
+        calls = [
+            ("--models " + ",".join(shorts), "" if seeds == SEEDS else f"--seeds {seeds}", options)
+            for (seeds, options), shorts in named.items()
+        ]
+        start = ("python tools/reference.py", self.name, places, self.limit)
+        return [" ".join(filter(None, [*start, *call])) for call in calls or [('--models ""',)]]
 
     def differences(self, groups, what, tested):
         """가장 나은 모델과, 같은 예시로 배운 값싼 방법과 모든 예시로 배운 값싼 방법 가운데 가장 나은 것의 차이."""
@@ -303,9 +325,7 @@ def main(words=None):
         "--models", type=lambda text: text.split(",") if text else [], help="빈 글이면 값싼 방법만 잽니다"
     )
     parser.add_argument("--small", help="nlpbook-small로 잴 모델 폴더")
-    parser.add_argument(
-        "--seeds", type=lambda text: [int(each) for each in text.split(",")], default=[7, 8, 9]
-    )
+    parser.add_argument("--seeds", type=lambda text: [int(each) for each in text.split(",")], default=SEEDS)
     parser.add_argument("--max_train_samples", type=int)
     parser.add_argument("--full_sample", action="store_true")
     parser.add_argument("--results", type=Path, default=RESULTS, help="결과 파일을 둘 폴더")
@@ -333,12 +353,14 @@ def run(options, rest):
         )
     given = given_settings(recipe, rest)
     count = sample_size(options.name, recipe, options)
-    found = Measurement(options.name, options.data or Path(sample_root()), options.work, count)
+    limit = "--full_sample" if options.full_sample else ""
+    limit = f"--max_train_samples {options.max_train_samples}" if options.max_train_samples else limit
+    found = Measurement(options.name, options.data or Path(sample_root()), options.work, count, limit)
     found.measure_cheap()
     write(found, options.results)
     for seed in options.seeds:
         for short in shorts:
-            found.measure_model(short, places[short], seed, given)
+            found.measure_model(short, places[short], seed, given, " ".join(rest))
             write(found, options.results)
     table = Recorded(found.record())
     print(f"{table}\n{table.verdict}")

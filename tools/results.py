@@ -14,20 +14,14 @@ PAGES = ("pages/results.qmd", "nlpbook_nbs/models/README.md")
 PART = re.compile(r"(?s)(<!-- 표: ([\w-]+) -->\n).*?(<!-- 표 끝 -->)")
 
 
-def command(name):
-    """그 표를 다시 재는 명령."""
-    return f"python tools/reference.py {name}" + (
-        "" if name.startswith("sample-") else " 말뭉치폴더 작업폴더"
-    )
-
-
 def written(name):
     """표 하나를 마크다운으로."""
     found = recorded(name)
     heads, rows = found.table()
     lines = [heads, ["---", *["--:"] * (len(heads) - 1)], *rows]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{table}\n\n{found.source}.\n\n{found.verdict}\n\n```bash\n{command(name)}\n```\n"
+    commands = "\n".join(found.record["commands"])
+    return f"{table}\n\n{found.source}.\n\n{found.verdict}\n\n```bash\n{commands}\n```\n"
 
 
 def filled(text):
