@@ -117,7 +117,7 @@ def export():
     """고친 노트북에서 패키지, 장의 표, 사이드바, API 페이지를 만들고 주소를 맞춥니다"""
     run("nbdev_export")
     run("nbdev_clean")
-    for tool in ("stub", "links", "contents", "api", "pictures"):
+    for tool in ("stub", "links", "contents", "api", "pictures", "results"):
         run("python", f"tools/{tool}.py")
 
 

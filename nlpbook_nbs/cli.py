@@ -303,6 +303,19 @@ _NEXT_STEPS = """
 {chapters}"""
 
 
+def _counted_accuracy(recipe: Any, args: Any) -> float:
+    """모델이 배운 바로 그 글로 배운 나이브 베이즈의 시험 정확도."""
+    from nlpbook_nbs.core.baselines import ngram_classifier
+    from nlpbook_nbs.core.corpora import corpus_folder
+
+    corpus, folder = recipe.open_corpus(args), corpus_folder(args)
+    train, test = (
+        [(row.text_a, row.label) for row in corpus.get_examples(folder, mode)] for mode in ("train", "test")
+    )
+    count = getattr(args, "max_train_samples", None)
+    return ngram_classifier().fit(*zip(*train[:count])).score(*zip(*test))
+
+
 def _learn(options: argparse.Namespace, rest: list[str]) -> None:
     from nlpbook_nbs.core.exercises import chapters
 
@@ -317,6 +330,7 @@ def _learn(options: argparse.Namespace, rest: list[str]) -> None:
     print(
         f"\n시험 정확도 {result['test_acc']:.3f} (예시 말뭉치 {result['test_examples']:,}건, 학습 {result['seconds']:.0f}초)"
     )
+    print(f"같은 글로 배운 나이브 베이즈(글자 조각 세기) {_counted_accuracy(recipe, args):.3f}")
     if args.from_scratch:
         print("사전학습한 가중치 없이 무작위 가중치에서 시작해, 아직 서툰 모델입니다.")
     print()

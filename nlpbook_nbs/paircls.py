@@ -2,13 +2,11 @@
 
 # %% auto #0
 __all__ = ['TASK_NAME', 'NLI_LABELS', 'NLI_LABEL_NAMES', 'open_corpus', 'RECIPE', 'PairTrainArguments', 'PairDeployArguments',
-           'KlueNLICorpus', 'KorNLICorpus', 'read_nli_json', 'PairTsvCorpus', 'word_overlap', 'HypothesisOnlyBaseline',
+           'KlueNLICorpus', 'KorNLICorpus', 'read_nli_json', 'PairTsvCorpus', 'word_overlap', 'cheap_pair_answers',
            'KorSTSCorpus', 'train_pairs']
 
 # %% ../nbs/03_paircls.ipynb #ef11e7fa
-import math
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +20,7 @@ from nlpbook_nbs.classification import (
     train_classifier,
 )
 from .core.arguments import option
+from .core.baselines import cheap_answers, threshold_answers
 from .core.files import read_json
 from .core.heads import SCORE, RegressionHead
 from .core.options import derived
@@ -161,38 +160,21 @@ def word_overlap(
     return len(pieces[0] & pieces[1]) / max(1, len(pieces[1]))
 
 # %% ../nbs/03_paircls.ipynb #320d9604
-class HypothesisOnlyBaseline:
-    """전제를 보지 않고 가설만으로 레이블을 찍는 기준선. 글자 조각(길이 1~3)의 나이브 베이즈(naive Bayes)입니다.
+def cheap_pair_answers(
+    train: Sequence[Any],  # 학습용 쌍들 (`text_a`, `text_b`, `label`)
+    test: Sequence[Any],  # 시험할 쌍들
+) -> Iterator[tuple[str, list[Any]]]:
+    """값싼 방법마다 `(방법의 이름, 시험할 쌍마다의 답)`을 차례로 내놓습니다. 겹침만 보는 것, 가설만 보는 것, 두 문장을 다 보는 것입니다.
 
-    데이터가 레이블의 단서를 얼마나 흘리는지 재는 데 씁니다: Gururangan 외 (2018), Annotation Artifacts in NLI Data.
+    가설만 보는 방법은 데이터가 레이블의 단서를 얼마나 흘리는지 잽니다: Gururangan 외 (2018), Annotation Artifacts in NLI Data.
     """
-
-    def fit(self, examples: Sequence[Any], smoothing: float = 1.0) -> "HypothesisOnlyBaseline":
-        """`examples`의 가설에서 조각을 세어 둡니다."""
-        self.labels = sorted({row.label for row in examples})
-        self.priors = Counter(row.label for row in examples)
-        self.counts: dict[str, Counter[str]] = {label: Counter() for label in self.labels}
-        for row in examples:
-            self.counts[row.label].update(_pieces(row.text_b))
-        self.vocabulary = len(set().union(*self.counts.values()))
-        self.totals = {label: sum(counts.values()) for label, counts in self.counts.items()}
-        self.smoothing = smoothing
-        return self
-
-    def __call__(self, hypothesis: str) -> str:
-        return max(self.labels, key=lambda label: self._score(label, hypothesis))
-
-    def _score(self, label: str, hypothesis: str) -> float:
-        counts = self.counts[label]
-        low = self.totals[label] + self.smoothing * self.vocabulary
-        return math.log(self.priors[label]) + sum(
-            math.log((counts[piece] + self.smoothing) / low) for piece in _pieces(hypothesis)
-        )
-
-
-def _pieces(text: str) -> set[str]:
-    text = f"^{text}$"
-    return {text[i : i + size] for size in (1, 2, 3) for i in range(len(text) - size + 1)}
+    labels = [row.label for row in train]
+    overlaps = [[word_overlap(row.text_a, row.text_b) for row in rows] for rows in (train, test)]
+    hypotheses = [[row.text_b for row in rows] for rows in (train, test)]
+    pairs = [[(row.text_a, row.text_b) for row in rows] for rows in (train, test)]
+    yield "낱말의 겹침", threshold_answers(overlaps[0], labels, overlaps[1])
+    yield from cheap_answers(hypotheses[0], labels, hypotheses[1], "가설만")
+    yield from cheap_answers(pairs[0], labels, pairs[1], "두 문장")
 
 # %% ../nbs/03_paircls.ipynb #7e924846
 class KorSTSCorpus(LabeledCorpus):

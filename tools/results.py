@@ -1,0 +1,53 @@
+"""재어 둔 결과(`nlpbook_nbs/data/results`)의 표를 문서의 표시 사이에 적습니다. `--check`는 고치지 않고 다르면 1로 끝납니다.
+
+`<!-- 표: nsmc -->`와 `<!-- 표 끝 -->` 사이가 `nsmc.json`의 것입니다. 아직 재지 않은 표는 있던 글을 그대로 둡니다.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from nlpbook_nbs.core.baselines import RESULTS, recorded
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ("pages/results.qmd", "nlpbook_nbs/models/README.md")
+PART = re.compile(r"(?s)(<!-- 표: ([\w-]+) -->\n).*?(<!-- 표 끝 -->)")
+
+
+def written(name):
+    """표 하나를 마크다운으로."""
+    found = recorded(name)
+    heads, rows = found.table()
+    lines = [heads, ["---", *["--:"] * (len(heads) - 1)], *rows]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    commands = "\n".join(found.record["commands"])
+    return f"{table}\n\n{found.source}.\n\n{found.verdict}\n\n```bash\n{commands}\n```\n"
+
+
+def filled(text):
+    """표시 사이를 채운 글."""
+
+    def fill(part):
+        start, name, end = part.groups()
+        return f"{start}\n{written(name)}\n{end}" if (RESULTS / f"{name}.json").is_file() else part[0]
+
+    return PART.sub(fill, text)
+
+
+def main():
+    wrong = []
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        if filled(text) != text:
+            wrong.append(page)
+            if "--check" not in sys.argv:
+                (ROOT / page).write_text(filled(text), encoding="utf-8")
+    for page in wrong:
+        print(
+            f"{page}: 재어 둔 결과와 다릅니다. make export를 실행하세요." if "--check" in sys.argv else page
+        )
+    return int(bool(wrong) and "--check" in sys.argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
