@@ -321,6 +321,14 @@ RECIPE = Recipe(
             "epochs": 5,
             "monitor": derived("max val_acc"),  # problem_type이 다르면 그에 맞는 것으로 바뀝니다.
         },
+        "nlpbook-small": {
+            "batch_size": 32,
+            "learning_rate": 1e-4,
+            "lr_scheduler": "linear",
+            "warmup_ratio": 0.1,
+            "epochs": 2,
+            "monitor": derived("max val_acc"),
+        },
     },
     head="ForSequenceClassification",
     open_corpus=open_corpus,
