@@ -17,9 +17,9 @@ from pathlib import Path
 
 import torch
 from adapt_small import Adaptation, export, open_model, split_domains
-from convert_small import convert
 from transformers import AutoTokenizer
 
+from nlpbook_nbs.core.conversion import convert_encoder
 from nlpbook_nbs.core.storage import PACKED, PLAIN, pack_weights
 
 
@@ -96,7 +96,9 @@ def main():
     four.add_argument("--share", type=float, default=0.5, help="이어 배운 쪽의 몫")
     options = parser.parse_args()
     if options.step == "convert":
-        found = convert(options.source, options.text, options.target, options.min_count, options.every)
+        found = convert_encoder(
+            options.source, options.text, options.target, options.min_count, options.every
+        )
     elif options.step == "blend":
         found = blend(options.start, options.adapted, options.target, options.share)
     elif options.step == "pack":
