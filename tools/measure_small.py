@@ -262,6 +262,8 @@ def fine_tuned(what, model, root, work, seed, **changed):
     require(not extra, f"{', '.join(extra)}: 이 판의 학습 설정에 없는 이름입니다. 빼고 다시 부르세요.")
     values = {"lr_scheduler": "linear", "warmup_ratio": 0.1} | values | changed
     frozen = values.pop("freeze_layers", 0) if what == "ner" else 0
+    if "doc_stride" in values and "max_seq_length" in changed:
+        values["doc_stride"] = changed["max_seq_length"] // 3  # 짧은 창에서도 창끼리 겹치게
     args = recipe.train_arguments(
         pretrained_model_name=model,
         downstream_corpus_name=corpus,
