@@ -185,6 +185,72 @@ def test_words_are_measured_for_both_models_beside_the_most_frequent_one(tmp_pat
     assert {row["count"] for row in rows} == {2}
 
 
+def test_rounding_to_eight_bits_is_measured_beside_the_floats(data, random_model, tmp_path):
+    path = write(
+        tmp_path / "held.txt", "\n\n".join(["이 영화 정말 너무 재미있는 작품이다\n정말 좋다"] * 20) + "\n"
+    )
+    korquad_file, record = data / "korquad-v1" / "KorQuAD_v1.0_dev.json", tmp_path / "int8.jsonl"
+    options = ["int8", str(random_model), str(path), "--korquad", str(korquad_file), "--record", str(record)]
+    measure_small.main(options)
+    before, after = (json.loads(line) for line in record.read_text(encoding="utf-8").splitlines())
+    assert [before["model"], after["model"]] == ["float", "int8"] and before["cosine"] == 1
+    assert 0.99 < after["cosine"] <= 1 and after["loss"] == pytest.approx(before["loss"], rel=0.01)
+
+
+def test_rounded_weights_are_those_that_the_package_holds(random_model):
+    from transformers import BertForPreTraining
+
+    model = BertForPreTraining.from_pretrained(random_model)
+    weight = model.bert.embeddings.word_embeddings.weight
+    before = weight.detach().clone()
+    measure_small.rounded(model)
+    off, step = (weight.detach() - before).abs(), before.abs().max(dim=1).values / 127
+    assert 0 < off.max() and (off <= 0.6 * step[:, None]).all()
+    assert model.cls.predictions.decoder.weight is weight
+
+
+# 모델 카드
+
+
+def test_the_card_takes_its_figures_from_the_records(tmp_path):
+    from card_small import write_card
+
+    target, work = tmp_path / "target", tmp_path / "work"
+    target.mkdir()
+    work.mkdir()
+    sizes = SMALL_BERT | {"vocab_size": 18517}
+    write(target / "config.json", sizes)
+    held = {
+        name: {"loss": 4.5, "top1": 0.25, "masked": 9} for name in ("text", "tech", "law", "talk", "reviews")
+    }
+    curve = [
+        {"step": 150, "stage": "head", "tokens": 258_000, "cpu_seconds": 120, "train": {}},
+        {"step": 900, "stage": "upper", "tokens": 1_600_000, "cpu_seconds": 1320, "held_out": held},
+    ]
+    write(work / "curve.jsonl", "".join(json.dumps(row) + "\n" for row in curve))
+    runs = [
+        {
+            "what": "nsmc",
+            "model": "nlpbook-small",
+            "seed": seed,
+            "test_acc": 0.8 + seed / 100,
+            "settings": {"epochs": 2, "train": 12000},
+        }
+        for seed in (1, 2)
+    ]
+    runs += [{"what": "retrieval", "model": "bm25", "r1": 0.5, "r10": 0.9}]
+    write(work / "measured.jsonl", "".join(json.dumps(row) + "\n" for row in runs))
+    write_card(target, work, 28_917_975, 29_441_736, 0.5)
+    card = (target / "README.md").read_text(encoding="utf-8")
+    assert (
+        "28,917,975개" in card and "29.4 MB" in card and "1,600,000토큰(900스텝)" in card and "$" not in card
+    )
+    assert "| upper | 위쪽 절반의 층과 머리 | 750 | 1,342,000 |" in card and "20분" in card
+    assert "4.500 / 0.250" in card
+    assert "에폭 2, 학습 건수 12000 | 정확도 0.8150 (0.8100–0.8200)" in card
+    assert "글자 두 개씩의 BM25 | – | R@1 0.500, R@10 0.900" in card
+
+
 # 개체명
 
 

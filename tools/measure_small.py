@@ -3,11 +3,13 @@
     python tools/measure_small.py retrieval 모델 KorQuAD_v1.0_dev.json [--questions 500]
     python tools/measure_small.py unknown 모델 글.txt
     python tools/measure_small.py mlm 모델 갈래마다_나눈_글의_폴더
+    python tools/measure_small.py int8 모델폴더 글.txt --korquad KorQuAD_v1.0_dev.json
     python tools/measure_small.py words 모델 글.txt [--beside nlpbook-mini] [--count 2000]
     python tools/measure_small.py nsmc|klue-nli|kornli|korsts|ner|qa 모델 말뭉치들의_폴더 --work 작업폴더 [--seeds 7,8,9]
 
 한 번 잴 때마다 JSON 한 줄을 찍고, `--record`에 적은 파일에도 덧붙입니다. 값싼 방법의 점수도 저마다 한 줄입니다.
 `words`는 떼어 둔 글(문서 200개마다 하나)에서 두 모델의 어휘에 모두 있는 한글 어절을 통째로 가립니다. 가린 어절과 앞뒤 글이 두 모델에 똑같습니다.
+`int8`은 글의 MLM 손실(빈칸 15%)과 지문 찾기(지문 네 개마다 하나)를 실수 그대로일 때와 8비트로 줄였을 때 잽니다.
 미세조정하는 것들의 학습과 평가: `nsmc` 리뷰 12,000건 → 시험용 전부, `klue-nli` 1,600 → 400쌍, `kornli` XNLI 시험 5,010 → 개발 2,490쌍,
 `korsts` 5,749 → 시험 1,379쌍(스피어만 상관), `ner` KLUE-NER 3,200 → 800문장, `qa` KorQuAD 개발 파일의 글 110편 → 30편.
 """
@@ -19,6 +21,7 @@ import json
 import os
 import random
 import shutil
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -28,6 +31,7 @@ import torch
 
 from nlpbook_nbs.core.files import read_json, written_aside
 from nlpbook_nbs.core.folders import resolve_model_name
+from nlpbook_nbs.core.models import no_library_bars
 from nlpbook_nbs.core.recipes import load_recipe
 from nlpbook_nbs.core.settings import NlpbookError, require, set_logger
 from nlpbook_nbs.core.squad import read_korquad
@@ -76,8 +80,9 @@ def retrieval(model, tokenizer, path, count=500, every=1):
     passages, questions, answers = questions_and_passages(path, count, every)
     was_training = model.training
     model.eval()
-    found = embed(model, tokenizer, [PASSAGE + text for text in passages])
-    asked = embed(model, tokenizer, [QUERY + text for text in questions])
+    length = min(512, model.config.max_position_embeddings)
+    found = embed(model, tokenizer, [PASSAGE + text for text in passages], length)
+    asked = embed(model, tokenizer, [QUERY + text for text in questions], length)
     model.train(was_training)
     return rank_scores(asked @ found.T, answers)
 
@@ -121,6 +126,46 @@ def unknown_share(tokenizer, path, every=50):
                     letters[line[start:end]] = letters.get(line[start:end], 0) + 1
     common = sorted(letters, key=letters.get, reverse=True)[:20]
     return {"tokens": total, "unknown": unknown / total, "tokens_per_word": total / words, "common": common}
+
+
+def rounded(model):
+    """행렬을 8비트로 반올림했다가 되돌린 값으로 바꿉니다(제자리에서). `pack_weights`가 담는 것과 같습니다."""
+    from nlpbook_nbs.core.storage import PACKED, PLAIN, pack_weights, unpack_weights
+
+    with tempfile.TemporaryDirectory() as folder:
+        with no_library_bars():
+            model.save_pretrained(folder)
+        pack_weights(Path(folder, PLAIN), Path(folder, PACKED))
+        weights = unpack_weights(Path(folder, PACKED))
+    model.load_state_dict(
+        {name: torch.from_numpy(each).float() for name, each in weights.items()}, strict=False
+    )
+    model.tie_weights()
+
+
+def rounding_loss(model, tokenizer, text, korquad, count=400):
+    """`("float", 점수)`와 `("int8", 점수)`: 글의 MLM 손실, 지문 찾기, 두 지문 벡터의 코사인의 평균."""
+    from adapt_small import held_out_losses
+
+    from nlpbook_nbs.core.nsp import TextDatasetForNextSentencePrediction
+    from nlpbook_nbs.core.text import TokenizedText
+
+    dataset = TextDatasetForNextSentencePrediction(
+        tokenizer,
+        TokenizedText(tokenizer, text),
+        min(128, model.config.max_position_embeddings),
+        nsp_probability=0.0,
+    )
+    passages = questions_and_passages(korquad, 1, every=8)[0]
+    vectors = []
+    for name in ("float", "int8"):
+        if name == "int8":
+            rounded(model)
+        found = held_out_losses(model, tokenizer, {"text": dataset}, count)["text"]
+        model.eval()
+        vectors.append(embed(model.bert, tokenizer, passages, model.config.max_position_embeddings))
+        cosine = float((vectors[0] * vectors[-1]).sum(1).mean())
+        yield name, found | retrieval(model.bert, tokenizer, korquad, 300, 4) | {"cosine": round(cosine, 5)}
 
 
 def held_out_lines(path, every=200):
@@ -286,8 +331,9 @@ def fine_tuned(what, model, root, work, seed, **changed):
         "wall_seconds": round(time.perf_counter() - begun),
         "cpu_seconds": round(time.process_time() - cpu),
     }
-    kept = {name: value for name, value in values.items() if isinstance(value, (int, float, str))}
-    return {"seed": seed} | found | spent | {"settings": kept | {"learning_rate": args.learning_rate}}
+    if frozen:
+        values["freeze_layers"] = frozen
+    return {"seed": seed} | found | spent | {"settings": values | {"learning_rate": args.learning_rate}}
 
 
 def overlap_spearman(folder):
@@ -325,6 +371,9 @@ def untuned(options):
     elif what == "retrieval":
         yield "bm25", bm25(path, options.questions or 500)
         yield name, retrieval(*opened(name, AutoModel), path, options.questions or 500)
+    elif what == "int8":
+        require(options.korquad, "--korquad: 지문 찾기를 잴 KorQuAD 파일을 적으세요.")
+        yield from rounding_loss(*opened(name, BertForPreTraining), path, options.korquad)
     elif what == "mlm":
         from adapt_small import held_out_losses, open_datasets
 
@@ -362,8 +411,10 @@ def tuned(options):
         "lora_rank",
     )
     changed = {name: getattr(options, name) for name in chosen if getattr(options, name) is not None}
+    sizes = {"nsmc": {"train": options.train}, "qa": {"questions": options.questions}}.get(options.what, {})
     for seed in options.seeds:
-        yield options.model, fine_tuned(options.what, options.model, root, options.work, seed, **changed)
+        found = fine_tuned(options.what, options.model, root, options.work, seed, **changed)
+        yield options.model, found | {"settings": found["settings"] | sizes}
 
 
 def numbers(text):
@@ -372,12 +423,13 @@ def numbers(text):
 
 def read_options(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["retrieval", "unknown", "mlm", "words", *TUNED])
+    parser.add_argument("what", choices=["retrieval", "unknown", "mlm", "int8", "words", *TUNED])
     parser.add_argument("model", help="nlpbook-small, nlpbook-mini, 또는 모델 폴더")
     parser.add_argument("path", type=Path, help="재는 데 쓸 파일이나 말뭉치들의 폴더")
     parser.add_argument("--work", type=Path, help="미세조정할 때 중간 결과를 둘 폴더")
     parser.add_argument("--record", type=Path, help="결과를 한 줄씩 덧붙일 파일")
     parser.add_argument("--questions", type=int, help="retrieval의 질문 수(500), qa의 학습 질문 수(모두)")
+    parser.add_argument("--korquad", type=Path, help="int8이 지문 찾기를 잴 KorQuAD 파일")
     parser.add_argument("--count", type=int, default=2000, help="가릴 어절의 수")
     parser.add_argument("--beside", default="nlpbook-mini", help="같은 어절로 함께 잴 모델")
     parser.add_argument("--train", type=int, default=12_000, help="nsmc의 학습 리뷰 수")
