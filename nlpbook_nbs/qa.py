@@ -279,7 +279,7 @@ def load_answerer(args: QADeployArguments) -> QuestionAnswerer:
     model, tokenizer = open_saved(AutoModelForQuestionAnswering, folder, device)
     return QuestionAnswerer(model, tokenizer, args, device)
 
-# %% ../nbs/05_qa.ipynb #0fe14897
+# %% ../nbs/05_qa.ipynb #c589692e
 def open_corpus(args: QATrainArguments) -> KorQuADV1Corpus:
     """`args`에 적힌 KorQuAD 형식의 말뭉치 객체. 공개 말뭉치의 파일이 없으면 내려받습니다. KLUE-MRC는 받아 두어야 합니다."""
     squad.prepare_squad(args)
@@ -301,7 +301,7 @@ def train_reader(
     result = run_training(task, args, train_dataset, val_dataset)
     return result | {"val_questions": len(val_dataset.examples)}
 
-
+# %% ../nbs/05_qa.ipynb #0fe14897
 RECIPE = Recipe(
     title="질의응답",
     train_arguments=QATrainArguments,
