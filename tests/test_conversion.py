@@ -11,6 +11,7 @@ from transformers import (
     BertForPreTraining,
     BertModel,
     PreTrainedTokenizerFast,
+    XLMRobertaTokenizer,
 )
 
 from nlpbook_nbs.core.conversion import (
@@ -171,3 +172,24 @@ def test_rare_long_pieces_are_left_out_and_single_letters_stay(source):
     known = set(tokenizer.get_vocab())
     assert "조선" not in known and {"의", "##의", "왕", "##은"} <= known
     assert told["tokens"] == len(tokenizer)
+
+
+def test_the_hub_original_goes_the_same_way(source, tmp_path, monkeypatch):
+    """허브의 원본에는 풀러가 있고 토크나이저의 클래스가 다릅니다. 허브 대신 같은 이름의 폴더를 둡니다."""
+    monkeypatch.chdir(tmp_path)
+    name = "intfloat/multilingual-e5-small"
+    vocabulary = [
+        (each, -1 - 0.1 * place) for place, each in enumerate(["<s>", "<pad>", "</s>", "<unk>", *PIECES])
+    ]
+    original = XLMRobertaTokenizer(vocab=[*vocabulary, ("<mask>", -9.0)])
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    before = BertModel(BertConfig(vocab_size=len(original), pad_token_id=1, **sizes)).eval()
+    before.save_pretrained(name)
+    original.save_pretrained(name)
+    convert_encoder(name, source / "text.txt", tmp_path / "target", 1, 1)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "target")
+    after = BertForPreTraining.from_pretrained(tmp_path / "target").bert.eval()
+    with torch.no_grad():
+        expected = before(**original("조선의 왕은", return_tensors="pt")).last_hidden_state
+        found = after(**tokenizer("조선의 왕은", return_tensors="pt")).last_hidden_state
+    assert torch.allclose(found, expected, atol=1e-6)

@@ -143,7 +143,7 @@ def rounded(model):
     model.tie_weights()
 
 
-def rounding_loss(model, tokenizer, text, korquad, count=400):
+def rounding_loss(model, tokenizer, text, korquad, count=400, questions=300):
     """`("float", 점수)`와 `("int8", 점수)`: 글의 MLM 손실, 지문 찾기, 두 지문 벡터의 코사인의 평균."""
     from adapt_small import held_out_losses
 
@@ -165,7 +165,10 @@ def rounding_loss(model, tokenizer, text, korquad, count=400):
         model.eval()
         vectors.append(embed(model.bert, tokenizer, passages, model.config.max_position_embeddings))
         cosine = float((vectors[0] * vectors[-1]).sum(1).mean())
-        yield name, found | retrieval(model.bert, tokenizer, korquad, 300, 4) | {"cosine": round(cosine, 5)}
+        yield (
+            name,
+            found | retrieval(model.bert, tokenizer, korquad, questions, 4) | {"cosine": round(cosine, 5)},
+        )
 
 
 def held_out_lines(path, every=200):
@@ -373,7 +376,9 @@ def untuned(options):
         yield name, retrieval(*opened(name, AutoModel), path, options.questions or 500)
     elif what == "int8":
         require(options.korquad, "--korquad: 지문 찾기를 잴 KorQuAD 파일을 적으세요.")
-        yield from rounding_loss(*opened(name, BertForPreTraining), path, options.korquad)
+        model, tokenizer = opened(name, BertForPreTraining)
+        count, questions = options.count or 400, options.questions or 300
+        yield from rounding_loss(model, tokenizer, path, options.korquad, count, questions)
     elif what == "mlm":
         from adapt_small import held_out_losses, open_datasets
 
@@ -381,7 +386,7 @@ def untuned(options):
         yield name, held_out_losses(model, tokenizer, open_datasets(tokenizer, path)[1], count=96)
     else:
         names = list(dict.fromkeys([name, options.beside]))
-        rows = choose_words([opened(each)[1] for each in names], path, options.count)
+        rows = choose_words([opened(each)[1] for each in names], path, options.count or 2000)
         common = Counter(word for _, word, _ in rows).most_common(1)[0]
         yield (
             "most_frequent",
@@ -428,9 +433,11 @@ def read_options(argv=None):
     parser.add_argument("path", type=Path, help="재는 데 쓸 파일이나 말뭉치들의 폴더")
     parser.add_argument("--work", type=Path, help="미세조정할 때 중간 결과를 둘 폴더")
     parser.add_argument("--record", type=Path, help="결과를 한 줄씩 덧붙일 파일")
-    parser.add_argument("--questions", type=int, help="retrieval의 질문 수(500), qa의 학습 질문 수(모두)")
+    parser.add_argument(
+        "--questions", type=int, help="retrieval(500)과 int8(300)의 질문 수, qa의 학습 질문 수(모두)"
+    )
     parser.add_argument("--korquad", type=Path, help="int8이 지문 찾기를 잴 KorQuAD 파일")
-    parser.add_argument("--count", type=int, default=2000, help="가릴 어절의 수")
+    parser.add_argument("--count", type=int, help="words의 가릴 어절 수(2000), int8의 예시 수(400)")
     parser.add_argument("--beside", default="nlpbook-mini", help="같은 어절로 함께 잴 모델")
     parser.add_argument("--train", type=int, default=12_000, help="nsmc의 학습 리뷰 수")
     parser.add_argument("--test", type=int, help="nsmc의 시험 리뷰 수. 비우면 모두")
