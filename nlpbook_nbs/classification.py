@@ -307,20 +307,20 @@ def train_classifier(
     return result | head.compare(result, targets, advice) | {"test_examples": len(test)}
 
 # %% ../nbs/02_classification.ipynb #e8b6e448
+_COMMON = {
+    "batch_size": 32,
+    "lr_scheduler": "linear",
+    "warmup_ratio": 0.1,
+    "monitor": derived("max val_acc"),  # problem_type이 다르면 그에 맞는 것으로 바뀝니다.
+}
 RECIPE = Recipe(
     title="문서 분류",
     train_arguments=ClassificationTrainArguments,
     deploy_arguments=ClassificationDeployArguments,
     corpus="nsmc",
     training={
-        "nlpbook-mini": {
-            "batch_size": 32,
-            "learning_rate": 8e-4,
-            "lr_scheduler": "linear",
-            "warmup_ratio": 0.1,
-            "epochs": 5,
-            "monitor": derived("max val_acc"),  # problem_type이 다르면 그에 맞는 것으로 바뀝니다.
-        },
+        "nlpbook-mini": _COMMON | {"learning_rate": 8e-4, "epochs": 5},
+        "nlpbook-small": _COMMON | {"learning_rate": 1e-4, "epochs": 2},
     },
     head="ForSequenceClassification",
     open_corpus=open_corpus,

@@ -196,7 +196,7 @@ class KorSTSCorpus(LabeledCorpus):
         columns, read = ["sentence1", "sentence2", "score"], RegressionHead().read
         return read_labeled_texts(path, columns, ClassificationExample, read_label=read)
 
-# %% ../nbs/03_paircls.ipynb #99005a2b
+# %% ../nbs/03_paircls.ipynb #56ef5be8
 _KNOWN = {"klue-nli": KlueNLICorpus, "kornli": KorNLICorpus, "korsts": KorSTSCorpus}
 open_corpus = partial(open_table_corpus, known=_KNOWN, own=PairTsvCorpus)
 
@@ -208,7 +208,7 @@ def train_pairs(
     """설정대로 말뭉치 준비부터 학습, 평가까지 하고 결과를 사전으로 돌려줍니다."""
     return train_classifier(args, open_corpus(args) if corpus is None else corpus)
 
-
+# %% ../nbs/03_paircls.ipynb #99005a2b
 RECIPE = Recipe(
     title="문장 쌍 분류",
     train_arguments=PairTrainArguments,
@@ -219,6 +219,14 @@ RECIPE = Recipe(
             "batch_size": 16,
             "learning_rate": 3e-4,
             "epochs": 8,
+            "monitor": derived("max val_acc"),
+        },
+        "nlpbook-small": {
+            "batch_size": 32,
+            "learning_rate": 1e-4,
+            "lr_scheduler": "linear",
+            "warmup_ratio": 0.1,
+            "epochs": 4,
             "monitor": derived("max val_acc"),
         },
     },

@@ -280,7 +280,7 @@ def load_answerer(args: QADeployArguments) -> QuestionAnswerer:
     model, tokenizer = open_saved(AutoModelForQuestionAnswering, folder, device)
     return QuestionAnswerer(model, tokenizer, args, device)
 
-# %% ../nbs/05_qa.ipynb #0fe14897
+# %% ../nbs/05_qa.ipynb #c589692e
 def open_corpus(args: QATrainArguments) -> KorQuADV1Corpus:
     """`args`에 적힌 KorQuAD 형식의 말뭉치 객체. 공개 말뭉치의 파일이 없으면 내려받습니다. KLUE-MRC는 받아 두어야 합니다."""
     squad.prepare_squad(args)
@@ -302,7 +302,7 @@ def train_reader(
     result = run_training(task, args, train_dataset, val_dataset)
     return result | {"val_questions": len(val_dataset.examples)}
 
-
+# %% ../nbs/05_qa.ipynb #0fe14897
 RECIPE = Recipe(
     title="질의응답",
     train_arguments=QATrainArguments,
@@ -310,6 +310,14 @@ RECIPE = Recipe(
     corpus="korquad-v1",
     training={
         "nlpbook-mini": {"batch_size": 16, "learning_rate": 3e-4, "epochs": 6, "monitor": "max val_f1"},
+        "nlpbook-small": {
+            "batch_size": 16,
+            "learning_rate": 1e-4,
+            "lr_scheduler": "linear",
+            "warmup_ratio": 0.1,
+            "epochs": 2,
+            "monitor": "max val_f1",
+        },
     },
     head="ForQuestionAnswering",
     open_corpus=open_corpus,

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import torch
 from adapt_small import Adaptation, export, open_model, split_domains
-from convert_small import convert
+from card_small import write_card
 from transformers import AutoTokenizer
 
+from nlpbook_nbs.core.conversion import convert_encoder
 from nlpbook_nbs.core.storage import PACKED, PLAIN, pack_weights
 
 
@@ -33,11 +34,15 @@ def blend(start, adapted, target, share):
         for old, new in zip(before.bert.parameters(), model.bert.parameters()):
             new.lerp_(old, 1 - share)
     export(model, AutoTokenizer.from_pretrained(adapted), target)
+    (Path(target) / "blend.json").write_text(json.dumps({"share": share}) + "\n", encoding="utf-8")
     return {"share": share}
 
 
 def pack(folder, target, work=None):
-    """모델 폴더를 8비트로 줄여 `target`에 넣고 크기를 돌려줍니다. 미세조정할 때의 드롭아웃은 원본의 값(0.1)으로 돌려놓습니다."""
+    """모델 폴더를 8비트로 줄여 `target`에 넣고 크기를 돌려줍니다. 작업폴더 `work`를 주면 학습 기록과 모델 카드도 만듭니다.
+
+    미세조정할 때의 드롭아웃은 원본의 값(0.1)으로 돌려놓습니다.
+    """
     target.mkdir(parents=True, exist_ok=True)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config |= {"dtype": "float32", "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
@@ -49,6 +54,10 @@ def pack(folder, target, work=None):
             json.dumps(curve(work), ensure_ascii=False) + "\n", encoding="utf-8"
         )
     found = pack_weights(folder / PLAIN, target / PACKED)
+    if work:
+        blended = folder / "blend.json"
+        share = json.loads(blended.read_text(encoding="utf-8"))["share"] if blended.exists() else 1.0
+        write_card(target, work, found["weights"], found["bytes"], share)
     return found | {"folder_bytes": sum(path.stat().st_size for path in target.iterdir())}
 
 
@@ -96,7 +105,9 @@ def main():
     four.add_argument("--share", type=float, default=0.5, help="이어 배운 쪽의 몫")
     options = parser.parse_args()
     if options.step == "convert":
-        found = convert(options.source, options.text, options.target, options.min_count, options.every)
+        found = convert_encoder(
+            options.source, options.text, options.target, options.min_count, options.every
+        )
     elif options.step == "blend":
         found = blend(options.start, options.adapted, options.target, options.share)
     elif options.step == "pack":

@@ -63,7 +63,7 @@ class TrainArguments:
     길이의 단위는 토큰, 시간의 단위는 초입니다. `HfArgumentParser`로 파이썬, JSON, 명령줄에서 모두 읽을 수 있습니다.
     """
 
-    pretrained_model_name: str = option("beomi/kcbert-base", "허브 이름, 모델 폴더, 또는 nlpbook-mini")
+    pretrained_model_name: str = option("beomi/kcbert-base", "허브 이름, 폴더, nlpbook-mini나 nlpbook-small")
     downstream_task_name: str = option("document-classification", "과제 이름")
     downstream_corpus_name: Optional[str] = option(
         None,

@@ -21,9 +21,16 @@ class EmbeddedModel:
     """패키지에 든 모델 하나."""
 
     title: str  # 한 줄 소개
-    path: Path  # 모델 폴더
+    path: Path  # 패키지 안의 폴더
     license: str
     learning_rate: float  # 미세 조정(fine-tuning)을 시작하기 좋은 학습률
+
+    @property
+    def folder(self) -> Path:
+        """transformers가 여는 모델 폴더. 8비트로 담은 모델이면 사용자의 캐시에 펼친 것입니다."""
+        from nlpbook_nbs.core.storage import plain_folder  # NumPy까지 불러오므로 모델을 열 때만 부릅니다.
+
+        return plain_folder(self.path)
 
 
 EMBEDDED_MODELS = {
@@ -33,6 +40,12 @@ EMBEDDED_MODELS = {
         license="Apache 2.0",
         learning_rate=3e-4,
     ),
+    "nlpbook-small": EmbeddedModel(
+        title="다국어 인코더의 지식을 물려받은 한국어 BERT (12층, 384차원)",
+        path=PACKAGE_DIR / "models" / "nlpbook-small",
+        license="CC BY-SA 4.0",
+        learning_rate=1e-4,
+    ),
 }
 
 # %% ../../nbs/core/folders.ipynb #864db4cc
@@ -41,7 +54,7 @@ def resolve_model_name(
 ) -> str:
     """패키지에 든 모델의 이름이면 그 폴더로, `~`로 시작하면 사용자 폴더로 풉니다. 같은 이름을 달리 적은 폴더(맥의 NFD)가 있으면 그 폴더이고, 아니면 받은 그대로입니다."""
     known = EMBEDDED_MODELS.get(os.fspath(name))
-    return str(known.path) if known else existing_path(name)
+    return str(known.folder) if known else existing_path(name)
 
 # %% ../../nbs/core/folders.ipynb #dbe6dfcb
 class EmbeddedName(str):
@@ -53,7 +66,7 @@ class EmbeddedName(str):
         cls,
         name: str,  # `EMBEDDED_MODELS`에 있는 이름
     ) -> "EmbeddedName":
-        made = super().__new__(cls, EMBEDDED_MODELS[name].path)
+        made = super().__new__(cls, EMBEDDED_MODELS[name].folder)
         made.name = name
         return made
 

@@ -155,7 +155,7 @@ def read_pretrained(
                 f"{name}: 모델 폴더를 읽지 못했습니다({' '.join(str(error).split())[:120]}). config.json과 가중치, 어휘 파일이 온전한지 확인하세요."
             ) from error
         raise NlpbookError(
-            f"{name!r}: 모델을 찾지 못했습니다. 이름과 인터넷 연결을 확인하세요. 인터넷 없이 실습하려면 nlpbook-mini를 쓰세요."
+            f"{name!r}: 모델을 찾지 못했습니다. 이름과 인터넷 연결을 확인하세요. 인터넷 없이 실습하려면 nlpbook-mini나 nlpbook-small을 쓰세요."
         ) from error
     model = found[0] if isinstance(found, tuple) else found
     if hasattr(model, "named_parameters"):

@@ -94,7 +94,7 @@ def plain_folder(
     packed = folder / PACKED
     if not packed.is_file():
         return folder
-    target = cache_dir() / "models" / f"{folder.name}-{file_digest(packed)[:16]}"
+    target = cache_dir() / "models" / file_digest(packed)[:16] / folder.name
     if _complete(target):
         return target
     try:

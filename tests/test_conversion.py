@@ -1,7 +1,4 @@
-"""nlpbook-small: 인코더의 조각으로 WordPiece 어휘를 만들어도 벡터는 그대로입니다."""
-
-import sys
-from pathlib import Path
+"""인코더의 조각으로 WordPiece 어휘를 만들어도 벡터는 그대로입니다."""
 
 import numpy as np
 import pytest
@@ -14,11 +11,19 @@ from transformers import (
     BertForPreTraining,
     BertModel,
     PreTrainedTokenizerFast,
+    XLMRobertaTokenizer,
 )
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tools"))
-from convert_small import bert_units, convert, word_pieces
-
+from nlpbook_nbs.core.conversion import (
+    bert_units,
+    convert_encoder,
+    letter_forms,
+    open_tokenizer,
+    other_forms,
+    start_head,
+    word_pieces,
+    written,
+)
 from nlpbook_nbs.core.settings import NlpbookError
 
 PIECES = [
@@ -86,7 +91,7 @@ def test_bert_cuts_off_punctuation_and_hanja():
 
 
 def test_the_converted_encoder_gives_the_states_of_the_original(source):
-    convert(str(source / "source"), source / "text.txt", str(source / "target"), 1, 1)
+    convert_encoder(str(source / "source"), source / "text.txt", str(source / "target"), 1, 1)
     old = AutoTokenizer.from_pretrained(source / "source")
     new = AutoTokenizer.from_pretrained(source / "target")
     text = "조선의 왕은"
@@ -103,7 +108,7 @@ def test_the_converted_encoder_gives_the_states_of_the_original(source):
 
 
 def test_letters_the_original_rewrites_are_known_too(source):
-    convert(str(source / "source"), source / "text.txt", str(source / "target"), 1, 1)
+    convert_encoder(str(source / "source"), source / "text.txt", str(source / "target"), 1, 1)
     tokenizer = AutoTokenizer.from_pretrained(source / "target")
     assert tokenizer.tokenize("왕ㅋㅋ…") == ["왕", "##ㅋㅋ", "…"]
     assert tokenizer.unk_token_id not in tokenizer("조선(朝鮮) ㅋ … 1은")["input_ids"]
@@ -111,10 +116,10 @@ def test_letters_the_original_rewrites_are_known_too(source):
 
 
 def test_the_head_starts_from_how_often_tokens_occur(source):
-    convert(str(source / "source"), source / "text.txt", str(source / "target"), 1, 1)
+    convert_encoder(str(source / "source"), source / "text.txt", str(source / "target"), 1, 1)
     model = BertForPreTraining.from_pretrained(source / "target")
     tokenizer = AutoTokenizer.from_pretrained(source / "target")
-    bias = model.cls.predictions.bias.exp()
+    bias = model.cls.predictions.bias.detach().exp()
     assert float(bias.sum()) == pytest.approx(1, abs=1e-4)
     assert bias[tokenizer.convert_tokens_to_ids("조선")] > bias[tokenizer.convert_tokens_to_ids("朝")]
     assert model.cls.predictions.decoder.weight is model.bert.embeddings.word_embeddings.weight
@@ -122,22 +127,69 @@ def test_the_head_starts_from_how_often_tokens_occur(source):
 
 def test_the_same_text_gives_the_same_model(source):
     for name in ("one", "two"):
-        convert(str(source / "source"), source / "text.txt", str(source / name), 1, 1)
+        convert_encoder(str(source / "source"), source / "text.txt", str(source / name), 1, 1)
     files = [(source / name / "model.safetensors").read_bytes() for name in ("one", "two")]
     assert files[0] == files[1]
 
 
 def test_another_kind_of_model_is_refused_in_one_sentence(source, tmp_path):
     with pytest.raises(NlpbookError, match="XLM-R"):
-        convert("nlpbook-mini", source / "text.txt", str(tmp_path / "no"), 1, 1)
+        convert_encoder("nlpbook-mini", source / "text.txt", str(tmp_path / "no"), 1, 1)
 
 
 def test_a_source_that_is_not_there_is_explained_in_one_sentence(source, tmp_path):
     with pytest.raises(NlpbookError, match="모델 폴더가 없습니다"):
-        convert(str(tmp_path / "nowhere"), source / "text.txt", str(tmp_path / "no"), 1, 1)
+        convert_encoder(str(tmp_path / "nowhere"), source / "text.txt", str(tmp_path / "no"), 1, 1)
 
 
-def test_training_goes_on_where_it_stopped():
-    from adapt_small import picked_sources
+def test_what_the_original_rewrote_is_written_back():
+    assert written("\u110f\u110f\u1161") == "ㅋㅋㅏ"  # 첫소리와 가운뎃소리 자모
+    assert "가" not in letter_forms().get("\u1100\u1161", []) and "，" in letter_forms()[","]
+    found = other_forms({",", "▁1", "..."}, set("，①…가"))
+    assert found == {"，": ",", "①": "▁1", "##①": "▁1", "…": "..."}
+    assert other_forms({","}, set("가")) == {}  # 글에 없는 글자는 두지 않습니다.
 
-    assert np.array_equal(picked_sources(500), picked_sources(900)[:500])
+
+def test_a_tokenizer_of_given_tokens_keeps_case_and_syllables():
+    tokenizer = open_tokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "A", "한글", "##은"], 32)
+    assert tokenizer.tokenize("A 한글은") == ["A", "한글", "##은"] and tokenizer.model_max_length == 32
+
+
+def test_the_untrained_head_gives_back_what_comes_in():
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    model = BertForPreTraining(BertConfig(vocab_size=20, **sizes)).eval()
+    start_head(model, np.arange(20))
+    states = torch.nn.functional.layer_norm(torch.randn(5, 32), (32,))
+    head = model.cls.predictions.transform
+    assert torch.allclose(head(states), 0.2 * states, atol=2e-3)
+
+
+def test_rare_long_pieces_are_left_out_and_single_letters_stay(source):
+    (source / "rare.txt").write_text("왕은 은\n" * 3 + "조선의\n", encoding="utf-8")
+    told = convert_encoder(str(source / "source"), source / "rare.txt", str(source / "target"), 3, 1)
+    tokenizer = AutoTokenizer.from_pretrained(source / "target")
+    known = set(tokenizer.get_vocab())
+    assert "조선" not in known and {"의", "##의", "왕", "##은"} <= known
+    assert told["tokens"] == len(tokenizer)
+
+
+def test_the_hub_original_goes_the_same_way(source, tmp_path, monkeypatch):
+    """허브의 원본에는 풀러가 있고 토크나이저의 클래스가 다릅니다. 허브 대신 같은 이름의 폴더를 둡니다."""
+    monkeypatch.chdir(tmp_path)
+    name = "intfloat/multilingual-e5-small"
+    vocabulary = [
+        (each, -1 - 0.1 * place) for place, each in enumerate(["<s>", "<pad>", "</s>", "<unk>", *PIECES])
+    ]
+    original = XLMRobertaTokenizer(vocab=[*vocabulary, ("<mask>", -9.0)])
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    before = BertModel(BertConfig(vocab_size=len(original), pad_token_id=1, **sizes)).eval()
+    before.save_pretrained(name)
+    original.save_pretrained(name)
+    convert_encoder(name, source / "text.txt", tmp_path / "target", 1, 1)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "target")
+    after = BertForPreTraining.from_pretrained(tmp_path / "target").bert.eval()
+    with torch.no_grad():
+        expected = before(**original("조선의 왕은", return_tensors="pt")).last_hidden_state
+        found = after(**tokenizer("조선의 왕은", return_tensors="pt")).last_hidden_state
+    assert torch.allclose(found, expected, atol=1e-6)
