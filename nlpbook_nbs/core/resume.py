@@ -186,7 +186,7 @@ def training_identity(
         "fast_dropout": args.fast_dropout,
         "freeze_layers": getattr(model, "frozen_layers", 0),  # auto가 고른 수
         "lora_rank": getattr(args, "lora_rank", 0),
-        "lora_alpha": getattr(args, "lora_alpha", None),
+        "lora_alpha": int(getattr(args, "lora_alpha", None) or 0),  # 체크포인트에는 단순한 값만 담습니다.
         "accumulate_grad_batches": trainer.accumulate_grad_batches,
         "devices": trainer.world_size,
     }

@@ -33,6 +33,7 @@ _NOISE = (
     ".*does not have many workers.*",
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*LeafSpec.*",
+    ".*in eval mode at the start of training.*",  # 얼린 층은 일부러 평가 상태로 둡니다.
     ".*sync_dist=True.*",  # 지표는 이미 모든 프로세스의 것을 합쳐 둔 값입니다.
 )
 
