@@ -145,7 +145,10 @@ class TrainArguments:
         )
 
     def __post_init__(self) -> None:
-        self.devices, self.freeze_layers = str(self.devices), str(self.freeze_layers)  # 수로 적은 것도 받습니다.
+        self.devices, self.freeze_layers = (
+            str(self.devices),
+            str(self.freeze_layers),
+        )  # 수로 적은 것도 받습니다.
         check_options(self)
         self._check_words()
         self.pretrained_model_name = embedded_name(self.pretrained_model_name)
