@@ -105,7 +105,7 @@ class LowerStates:
         return torch.from_numpy(found.reshape(len(indices), width, self.hidden))
 
 # %% ../../nbs/core/states.ipynb #10098f8e
-_BLOCK = 2048  # 한꺼번에 길이순으로 세울 예시의 수
+_BLOCK = 512  # 한꺼번에 길이순으로 세울 예시의 수
 
 
 def write_states(
@@ -141,7 +141,8 @@ def weights_digest(
     """얼린 가중치와 모델의 구조를 정하는 설정의 지문 (16진수 32자)."""
     parts = [type(model).__name__, model.config.to_json_string(use_diff=False)]
     held = [weight for part in lower_part(model, count) for weight in _plain_weights(part)]
-    return digest_of(*map(str.encode, parts), *(each.detach().cpu().numpy().tobytes() for each in held))
+    digests = (digest_of(weight.detach().cpu().numpy().tobytes()) for weight in held)
+    return digest_of(*map(str.encode, (*parts, *digests)))
 
 
 def _plain_weights(part: nn.Module) -> Iterator[nn.Parameter]:

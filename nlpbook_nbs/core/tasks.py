@@ -156,11 +156,12 @@ class Task(LightningModule):
         if getattr(args, "lora_rank", 0):
             add_lora(model, args.lora_rank, args.lora_alpha)
         chosen = getattr(args, "freeze_layers", "0")
-        self.freeze(0 if chosen == "auto" else int(chosen))  # auto는 학습을 시작할 때 Trainer가 정합니다.
+        # auto는 학습 데이터를 만난 다음에 Trainer가 정합니다.
+        self.freeze_lower(0 if chosen == "auto" else int(chosen))
         self.mean_loss = MeanMetric()
         self.task_name = args.downstream_task_name
 
-    def freeze(self, count: int) -> None:
+    def freeze_lower(self, count: int) -> None:
         """임베딩과 아래 `count`층을 얼립니다(`core.freezing`). 모델의 층보다 많으면 `NlpbookError`를 냅니다."""
         freeze(self.model, count)
         self.frozen_layers = count

@@ -231,7 +231,7 @@ class Trainer(pl.Trainer):
         if getattr(self.args, "freeze_layers", "0") != "auto" or self.strategy.root_device.type != "cpu":
             return
         data, passes = getattr(train, "dataset", None), 4 if self.args.lora_rank else 6
-        model.freeze(fitting_layers(model.model, data, self.args.epochs, passes))
+        model.freeze_lower(fitting_layers(model.model, data, self.args.epochs, passes))
         if model.frozen_layers and self.is_global_zero:
             logger.info(
                 "%d층 가운데 아래 %d층을 얼립니다(빠른 예산 %d초에 맞게). 모두 배우려면 freeze_layers=0",
