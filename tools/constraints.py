@@ -13,6 +13,7 @@ GROUPS = (
     "notebook_requirements",
     "site_requirements",
     "bench_requirements",
+    "lora_requirements",
 )
 PLATFORM_PARTS = ("nvidia-", "cuda-", "triton")  # torch가 스스로 고르는 GPU 부품이라 적어 두지 않습니다.
 PINS = (

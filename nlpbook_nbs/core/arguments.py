@@ -132,6 +132,12 @@ class TrainArguments:
     weight_decay: float = option(0.0, "가중치 감쇠 (weight decay)", min=0)
     gradient_clip_val: Optional[float] = option(None, "기울기 노름의 상한 (gradient clipping)", above=0)
     log_every_n_steps: int = option(10, "학습 손실을 기록하는 간격 (스텝)", min=1)
+    freeze_layers: str = option(
+        "0",
+        "아래에서부터 얼릴 층의 수. 하나라도 얼리면 임베딩도 얼림. auto는 CPU에서 빠른 예산(90초)에 들어갈 만큼만",
+    )
+    lora_rank: int = option(0, "LoRA 행렬의 계수(rank). 0이면 쓰지 않고 모든 가중치를 배움", min=0)
+    lora_alpha: Optional[int] = option(None, "LoRA의 크기 조절 값. 비우면 lora_rank의 두 배", min=1)
 
     metrics: ClassVar[tuple[str, ...]] = ("val_loss",)  # monitor에 쓸 수 있는 지표
 
@@ -143,12 +149,17 @@ class TrainArguments:
         )
 
     def __post_init__(self) -> None:
-        self.devices = str(self.devices)  # 수로 적은 것도 받습니다.
+        self.devices, self.freeze_layers = (
+            str(self.devices),
+            str(self.freeze_layers),
+        )  # 수로 적은 것도 받습니다.
         check_options(self)
         self._check_words()
         self.pretrained_model_name = embedded_name(self.pretrained_model_name)
         if self.downstream_corpus_root_dir is None:
             self.downstream_corpus_root_dir = default_corpus_root()
+        if self.lora_rank:
+            fill_in(self, "lora_alpha", 2 * self.lora_rank)
         name = "-".join(filter(None, [self.downstream_task_name, self.downstream_corpus_name]))
         fill_in(self, "downstream_model_dir", str(Path("nlpbook-models", name)))
         check_max_seq_length(
@@ -166,6 +177,14 @@ class TrainArguments:
         require(
             self.devices == "auto" or self.devices.isdigit() and int(self.devices) > 0,
             f"devices={self.devices!r}: auto나 1 이상의 정수여야 합니다.",
+        )
+        require(
+            self.freeze_layers == "auto" or self.freeze_layers.isdecimal(),
+            f"freeze_layers={self.freeze_layers!r}: auto나 0 이상의 정수여야 합니다.",
+        )
+        require(
+            not self.lora_rank or not self.strategy.startswith(("fsdp", "deepspeed")),
+            f"strategy={self.strategy!r}와 lora_rank를 함께 쓸 수 없습니다. strategy를 ddp로 바꾸거나 lora_rank=0으로 두세요.",
         )
         parse_monitor(self.monitor, self.metrics)
         require(

@@ -15,6 +15,7 @@ from typing import Any
 from .files import explain_os_errors
 from .finite import check_weights, finite_number
 from .folders import CHECKPOINTS, MODEL_RECORD, resolve_model_name, usable_positions
+from .lora import has_lora, merged
 from .models import no_library_bars, takes_types
 from .paths import replace
 from .settings import require
@@ -119,6 +120,9 @@ def export_model(
     if names and len(names) == model.config.num_labels:
         model.config.id2label = dict(enumerate(names))
         model.config.label2id = {name: number for number, name in enumerate(names)}
+    if has_lora(model):  # 체크포인트에는 합치기 전의 행렬이 들어 있어 보통의 모델로 읽을 수 없습니다.
+        model, checkpoint = merged(model), None
+        state = model.state_dict()
     record = {
         "format": 1,
         "nlpbook_version": __version__,
@@ -128,6 +132,8 @@ def export_model(
         if os.path.isdir(args.pretrained_model_name)
         else args.pretrained_model_name,
         "max_seq_length": args.max_seq_length,
+        "freeze_layers": getattr(task, "frozen_layers", 0),
+        "lora_rank": getattr(args, "lora_rank", 0),
         "epoch": trainer.current_epoch,
         "step": trainer.global_step,
         "metrics": measured(trainer),

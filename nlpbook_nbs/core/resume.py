@@ -184,6 +184,9 @@ def training_identity(
         "gradient_clip_val": trainer.gradient_clip_val,
         "precision": "fp16" if args.fp16 else args.precision,  # 장치가 고른 값이 아니라 사용자가 정한 값
         "fast_dropout": args.fast_dropout,
+        "freeze_layers": getattr(model, "frozen_layers", 0),  # auto가 고른 수
+        "lora_rank": getattr(args, "lora_rank", 0),
+        "lora_alpha": int(getattr(args, "lora_alpha", None) or 0),  # 체크포인트에는 단순한 값만 담습니다.
         "accumulate_grad_batches": trainer.accumulate_grad_batches,
         "devices": trainer.world_size,
     }

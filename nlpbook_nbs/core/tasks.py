@@ -15,6 +15,8 @@ from torch.optim.lr_scheduler import ExponentialLR
 
 from .finite import loud_nan
 from .folders import check_max_seq_length
+from .freezing import freeze, keep_still
+from .lora import add_lora
 from .models import check_reader_outputs, model_inputs
 from .samplers import is_repeated
 from .settings import logger, require
@@ -151,8 +153,24 @@ class Task(LightningModule):
             check_reader(model)
             start_from_float32(model)
         self.model, self.args = model, args
+        if getattr(args, "lora_rank", 0):
+            add_lora(model, args.lora_rank, args.lora_alpha)
+        chosen = getattr(args, "freeze_layers", "0")
+        # auto는 학습 데이터를 만난 다음에 Trainer가 정합니다.
+        self.freeze_lower(0 if chosen == "auto" else int(chosen))
         self.mean_loss = MeanMetric()
         self.task_name = args.downstream_task_name
+
+    def freeze_lower(self, count: int) -> None:
+        """임베딩과 아래 `count`층을 얼립니다(`core.freezing`). 모델의 층보다 많으면 `NlpbookError`를 냅니다."""
+        freeze(self.model, count)
+        self.frozen_layers = count
+
+    def train(self, mode: bool = True) -> Any:
+        """학습 상태로 바꾸어도 얼린 층은 드롭아웃을 하지 않습니다."""
+        super().train(mode)
+        keep_still(self.model, self.frozen_layers)
+        return self
 
     def loss_weight(self, batch: Any) -> "int | torch.Tensor":
         """이 배치의 손실이 몇 개의 평균인지. 세는 방법이 다른 과제는 고쳐 씁니다."""

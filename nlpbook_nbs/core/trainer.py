@@ -10,7 +10,7 @@ import shutil
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from .divergence import StopOnDivergence
 from .exports import EXPORT_PART, export_model
 from .files import explain_os_errors
 from .folders import CHECKPOINTS, check_model_task
+from .freezing import QUICK_SECONDS, encoder_layers, fitting_layers
 from .history import History
 from .models import check_fit
 from .paths import replace
@@ -36,6 +37,7 @@ from .prechecks import learning_problems
 from .resume import ResumableDataLoader, ResumeCheckpoint, load_checkpoint, training_identity
 from .samplers import SharingSampler
 from .settings import NlpbookError, logger, require
+from .states import CachedStates
 
 # %% ../../nbs/core/trainer.ipynb #53a1bc9c
 class BestModel(ModelCheckpoint):
@@ -137,8 +139,10 @@ class Trainer(pl.Trainer):
         self.resume_checkpoint = ResumeCheckpoint(args)
         self._aside: Path | None = None  # 이번 학습이 옆으로 옮겨 둔 지난 체크포인트
         keep = [self.resume_checkpoint] if options.get("enable_checkpointing", True) else []
+        self.states = CachedStates()
+        states = [self.states] if getattr(args, "freeze_layers", "0") != "0" else []
         watch = StopOnDivergence(args)  # 쓸 수 없는 모델을 아무도 저장하지 못하게 맨 앞에 둡니다.
-        super().__init__(callbacks=[watch, self.history, *callbacks, *keep], **options)
+        super().__init__(callbacks=[watch, self.history, *states, *callbacks, *keep], **options)
         self.callbacks: list[Callback]  # Lightning이 정하는 것들
         self.fast_dev_run: bool | int
         if isinstance(self.strategy, DDPStrategy):
@@ -169,6 +173,7 @@ class Trainer(pl.Trainer):
         for loader in (train_dataloaders, val_dataloaders):
             check_fit(getattr(model, "model", None), loader)
         self._check_learning(model, train_dataloaders, val_dataloaders)
+        self._settle_freezing(model, train_dataloaders)
         train_dataloaders = ResumableDataLoader.wrap(train_dataloaders)
         check_workers([train_dataloaders, val_dataloaders])
         self.resume_checkpoint.identity = training_identity(self.args, self, model, train_dataloaders)
@@ -177,8 +182,8 @@ class Trainer(pl.Trainer):
             if ckpt_path is None:
                 self._put_old_run_aside()
         model.train()  # from_pretrained는 모델을 평가 상태로 돌려주고, Lightning은 그 상태를 바꾸지 않습니다.
-        with self._kernels(model), self._stopped_by_hand():
-            loaders = train_dataloaders, self._shared(val_dataloaders)
+        with self._kernels(model), self._stopped_by_hand(), closing(self.states):
+            loaders = self.states.loaders = train_dataloaders, self._shared(val_dataloaders)
             super().fit(model, *loaders, datamodule, ckpt_path, **options)
 
     def validate(self, model: Any = None, dataloaders: Any = None, *args: Any, **options: Any) -> Any:
@@ -220,6 +225,20 @@ class Trainer(pl.Trainer):
         for problem in learning_problems(model, self.args, train, val):
             if self.is_global_zero:
                 logger.warning("%s", problem)
+
+    def _settle_freezing(self, model: Any, train: Any) -> None:
+        """`freeze_layers="auto"`이면 얼릴 층의 수를 정합니다. CPU가 아니면 얼리지 않습니다."""
+        if getattr(self.args, "freeze_layers", "0") != "auto" or self.strategy.root_device.type != "cpu":
+            return
+        data, passes = getattr(train, "dataset", None), 4 if self.args.lora_rank else 6
+        model.freeze_lower(fitting_layers(model.model, data, self.args.epochs, passes))
+        if model.frozen_layers and self.is_global_zero:
+            logger.info(
+                "%d층 가운데 아래 %d층을 얼립니다(빠른 예산 %d초에 맞게). 모두 배우려면 freeze_layers=0",
+                len(encoder_layers(model.model)),
+                model.frozen_layers,
+                QUICK_SECONDS,
+            )
 
     @contextmanager
     def _stopped_by_hand(self) -> Iterator[None]:

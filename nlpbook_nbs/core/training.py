@@ -33,6 +33,7 @@ _NOISE = (
     ".*does not have many workers.*",
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*LeafSpec.*",
+    ".*in eval mode at the start of training.*",  # 얼린 층은 일부러 평가 상태로 둡니다.
     ".*sync_dist=True.*",  # 지표는 이미 모든 프로세스의 것을 합쳐 둔 값입니다.
 )
 
@@ -150,14 +151,19 @@ def run_training(
     결과: 검증·시험 지표, `seconds`(학습 시간), `samples_per_second`, 정밀도와 모델 폴더.
     """
     trainer = get_trainer(args)
+    weights, learnt = (
+        sum(weight.numel() for weight in task.parameters() if weight.requires_grad or every)
+        for every in (True, False)
+    )
     for problem in unseen_labels(train_dataset, test_dataset, "시험"):
         logger.warning("%s", problem)
     logger.info(
-        "학습 %d건, 검증 %d건 · 정밀도 %s · 매개변수 %s개",
+        "학습 %d건, 검증 %d건 · 정밀도 %s · 매개변수 %s개%s",
         len(train_dataset),
         len(val_dataset),
         trainer.precision,
-        f"{sum(p.numel() for p in task.parameters()):,}",
+        f"{weights:,}",
+        f" 가운데 {learnt:,}개를 배움" if learnt < weights else "",
     )
     trainer.fit(task, make_loader(train_dataset, args, True), make_loader(val_dataset, args, False))
     result = {
