@@ -34,8 +34,14 @@ setuptools.setup(
     author=cfg["author"],
     author_email=cfg["author_email"],
     url=cfg["git_url"],
-    license="Apache-2.0 AND CC-BY-4.0 AND CC-BY-SA-4.0 AND CC0-1.0 AND OFL-1.1",
-    license_files=["LICENSE", "LICENSE-CC-BY-4.0", f"{PACKAGE}/fonts/OFL.txt", f"{PACKAGE}/data/*/LICENSE"],
+    license="Apache-2.0 AND CC-BY-4.0 AND CC-BY-SA-4.0 AND CC0-1.0 AND MIT AND OFL-1.1",
+    license_files=[
+        "LICENSE",
+        "LICENSE-CC-BY-4.0",
+        f"{PACKAGE}/fonts/OFL.txt",
+        f"{PACKAGE}/data/*/LICENSE",
+        f"{PACKAGE}/models/*/NOTICE",
+    ],
     keywords=cfg["keywords"].split(),
     classifiers=[
         f"Development Status :: {STATUS[cfg['status']]}",

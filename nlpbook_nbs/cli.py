@@ -312,8 +312,7 @@ def _counted_accuracy(recipe: Any, args: Any) -> float:
     train, test = (
         [(row.text_a, row.label) for row in corpus.get_examples(folder, mode)] for mode in ("train", "test")
     )
-    count = getattr(args, "max_train_samples", None)
-    return ngram_classifier().fit(*zip(*train[:count])).score(*zip(*test))
+    return ngram_classifier().fit(*zip(*train[: args.max_train_samples])).score(*zip(*test))
 
 
 def _learn(options: argparse.Namespace, rest: list[str]) -> None:

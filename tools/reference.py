@@ -309,7 +309,7 @@ def sample_size(name, recipe, options):
     """배울 예시의 수. `None`이면 모두입니다."""
     if options.max_train_samples or options.full_sample:
         return options.max_train_samples
-    return getattr(recipe, "sample", None) if name.startswith("sample-") else None
+    return recipe.sample or None if name.startswith("sample-") else None
 
 
 def main(words=None):
