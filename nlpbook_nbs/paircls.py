@@ -215,18 +215,19 @@ RECIPE = Recipe(
     deploy_arguments=PairDeployArguments,
     corpus="klue-nli",
     training={
-        "nlpbook-mini": {
-            "batch_size": 16,
-            "learning_rate": 3e-4,
-            "epochs": 8,
-            "monitor": derived("max val_acc"),
-        },
         "nlpbook-small": {
             "batch_size": 32,
             "learning_rate": 1e-4,
             "lr_scheduler": "linear",
             "warmup_ratio": 0.1,
-            "epochs": 4,
+            "epochs": 3,
+            "freeze_layers": "auto",
+            "monitor": derived("max val_acc"),
+        },
+        "nlpbook-mini": {
+            "batch_size": 16,
+            "learning_rate": 3e-4,
+            "epochs": 8,
             "monitor": derived("max val_acc"),
         },
     },

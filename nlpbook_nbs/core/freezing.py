@@ -76,7 +76,7 @@ def freeze(
     keep_still(model, count)
 
 # %% ../../nbs/core/freezing.ipynb #86fc56d7
-QUICK_SECONDS = 90  # 빠른 학습에 쓸 시간 (초)
+QUICK_SECONDS = 60  # 빠른 예산 90초 가운데 학습에 쓸 시간 (초)
 QUICK_RATE = 110e9  # 2코어 CPU가 미세 조정에서 1초에 하는 계산(덧셈과 곱셈)의 수, bf16
 
 
@@ -86,12 +86,14 @@ def layers_to_freeze(
     layers: int,  # 모델의 층 수
     weights: int,  # 한 층의 가중치 수
     passes: int = 6,  # 배우는 층이 토큰과 가중치마다 하는 계산의 수. LoRA이면 4
+    checked: int = 0,  # 에폭마다 읽기만 하는 검증 데이터의 토큰 수
 ) -> int:
     """계산량이 빠른 예산에 들어가는 가장 적은 층의 수. 무엇이라도 배우도록 두 층은 남깁니다."""
     most = max(layers - 2, 0)
     for frozen in range(most):
-        work = tokens * weights * (epochs * passes * (layers - frozen) + 2 * frozen)
-        if work <= QUICK_SECONDS * QUICK_RATE:
+        learned, frozen_once = layers - frozen, 2 * frozen * (tokens + checked)
+        work = learned * epochs * (passes * tokens + 2 * checked) + frozen_once
+        if work * weights <= QUICK_SECONDS * QUICK_RATE:
             return frozen
     return most
 
@@ -101,6 +103,7 @@ def fitting_layers(
     data: Any,  # 학습 데이터셋. 글마다의 토큰 수 `lengths`가 있어야 합니다
     epochs: int,  # 되풀이해 읽는 횟수
     passes: int = 6,  # `layers_to_freeze`의 것
+    checked: Any = None,  # 검증 데이터셋
 ) -> int:
     """이 모델과 데이터에서 빠른 예산에 맞게 얼릴 층의 수. 토큰 수를 알 수 없는 데이터이면 `NlpbookError`를 냅니다."""
     if getattr(data, "lengths", None) is None:
@@ -109,6 +112,12 @@ def fitting_layers(
         )
     layers = encoder_layers(model)
     matrices = [weight for weight in layers[0].parameters() if weight.dim() > 1]
+    read = getattr(checked, "lengths", None)
     return layers_to_freeze(
-        int(np.sum(data.lengths)), epochs, len(layers), sum(w.numel() for w in matrices), passes
+        tokens=int(np.sum(data.lengths)),
+        epochs=epochs,
+        layers=len(layers),
+        weights=sum(weight.numel() for weight in matrices),
+        passes=passes,
+        checked=0 if read is None else int(np.sum(read)),
     )

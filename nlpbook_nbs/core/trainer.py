@@ -173,7 +173,7 @@ class Trainer(pl.Trainer):
         for loader in (train_dataloaders, val_dataloaders):
             check_fit(getattr(model, "model", None), loader)
         self._check_learning(model, train_dataloaders, val_dataloaders)
-        self._settle_freezing(model, train_dataloaders)
+        self._settle_freezing(model, train_dataloaders, val_dataloaders)
         train_dataloaders = ResumableDataLoader.wrap(train_dataloaders)
         check_workers([train_dataloaders, val_dataloaders])
         self.resume_checkpoint.identity = training_identity(self.args, self, model, train_dataloaders)
@@ -226,15 +226,16 @@ class Trainer(pl.Trainer):
             if self.is_global_zero:
                 logger.warning("%s", problem)
 
-    def _settle_freezing(self, model: Any, train: Any) -> None:
+    def _settle_freezing(self, model: Any, train: Any, val: Any) -> None:
         """`freeze_layers="auto"`이면 얼릴 층의 수를 정합니다. CPU가 아니면 얼리지 않습니다."""
         if getattr(self.args, "freeze_layers", "0") != "auto" or self.strategy.root_device.type != "cpu":
             return
-        data, passes = getattr(train, "dataset", None), 4 if self.args.lora_rank else 6
-        model.freeze_lower(fitting_layers(model.model, data, self.args.epochs, passes))
+        data, checked = (getattr(loader, "dataset", None) for loader in (train, val))
+        passes = 4 if self.args.lora_rank else 6
+        model.freeze_lower(fitting_layers(model.model, data, self.args.epochs, passes, checked))
         if model.frozen_layers and self.is_global_zero:
             logger.info(
-                "%d층 가운데 아래 %d층을 얼립니다(빠른 예산 %d초에 맞게). 모두 배우려면 freeze_layers=0",
+                "%d층 가운데 아래 %d층을 얼립니다(학습이 %d초 안팎에 끝나도록). 모두 배우려면 freeze_layers=0",
                 len(encoder_layers(model.model)),
                 model.frozen_layers,
                 QUICK_SECONDS,
