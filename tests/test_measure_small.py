@@ -240,7 +240,7 @@ def test_the_card_takes_its_figures_from_the_records(tmp_path):
     ]
     runs += [{"what": "retrieval", "model": "bm25", "r1": 0.5, "r10": 0.9}]
     write(work / "measured.jsonl", "".join(json.dumps(row) + "\n" for row in runs))
-    write_card(target, work, 28_917_975, 29_441_736, 0.5)
+    write_card(target, work, 28_917_975, 29_441_736)
     card = (target / "README.md").read_text(encoding="utf-8")
     assert (
         "28,917,975개" in card and "29.4 MB" in card and "1,600,000토큰(900스텝)" in card and "$" not in card

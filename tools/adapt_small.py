@@ -55,7 +55,10 @@ STAGES = {  # 차례대로. 몇 스텝 동안, 학습률을 올리는 스텝, �
     },
 }
 POOLED_WEIGHT, POOLED_SPREAD = 1.0, 0.5  # 풀러의 손실에 곱하는 값, tanh에 넣는 값의 표준 편차
-POOLED_LINES, POOLED_RIDGE = 3000, 0.1  # 풀러의 값을 한 번에 구할 때 읽는 줄(리뷰와 글에서 저마다), 능형 회귀의 벌
+POOLED_LINES, POOLED_RIDGE = (
+    3000,
+    0.1,
+)  # 풀러의 값을 한 번에 구할 때 읽는 줄(리뷰와 글에서 저마다), 능형 회귀의 벌
 # 몇 스텝마다 원본과 견줄지, 그 손실에 곱하는 값. 1.0으로는 190스텝 만에 지문 찾기의 R@1이 .867에서 .827로 내려갔습니다(지문 240개).
 # 리뷰에서는 견주지 않습니다. 원본은 리뷰의 말투를 모르므로, 거기서는 벗어나야 배웁니다.
 DISTILL_EVERY, DISTILL_WEIGHT = 2, 4.0
@@ -213,7 +216,9 @@ def some_lines(folder, count):
 def fit_pooler(model, tokenizer, folder, count=POOLED_LINES):
     """`[CLS]`의 상태에서 글의 평균을 가장 잘 되살리는 풀러의 값을 능형 회귀(ridge)로 구해 넣고, `(평균의 Spread, 설명한 분산의 비율)`을 돌려줍니다."""
     model.eval()
-    ids = sorted(tokenizer(list(some_lines(folder, count)), truncation=True, max_length=128)["input_ids"], key=len)
+    ids = sorted(
+        tokenizer(list(some_lines(folder, count)), truncation=True, max_length=128)["input_ids"], key=len
+    )
     firsts, means = [], []
     for start in range(0, len(ids), 32):
         batch = tokenizer.pad({"input_ids": ids[start : start + 32]}, return_tensors="pt")

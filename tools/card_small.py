@@ -11,7 +11,12 @@ from string import Template
 from adapt_small import STAGES
 
 TEMPLATE = Path(__file__).with_name("nlpbook-small.md")
-PARTS = {"head": "MLM 머리만(몸통은 얼림)", "upper": "위쪽 절반의 층과 머리", "body": "전체"}
+PARTS = {
+    "head": "MLM 머리만(몸통은 얼림)",
+    "upper": "위쪽 절반의 층과 머리",
+    "body": "전체",
+    "sentence": "전체와 풀러",
+}
 DOMAINS = {"text": "긴 글", "tech": "기술 문서", "law": "법령", "talk": "말", "reviews": "리뷰"}
 MEASURES = {  # 재는 것: (이름, [(기록의 이름, 표에 적는 이름, 소수점 아래 자리)])
     "retrieval": ("KorQuAD 지문 찾기, 가르치지 않고", [("r1", "R@1", 3), ("r10", "R@10", 3)]),
@@ -131,7 +136,7 @@ def spread(rows, key, digits):
     return f"{mean(scores):.{digits}f}{around}"
 
 
-def write_card(target, work, weights, size, share):
+def write_card(target, work, weights, size):
     """`target`의 `config.json`과 `work`의 기록으로 카드를 채워 `target/README.md`에 씁니다."""
     curve, cooldown = (read_rows(work / f"{name}.jsonl") for name in ("curve", "cooldown"))
     measured = read_rows(work / "measured.jsonl")
@@ -144,7 +149,6 @@ def write_card(target, work, weights, size, share):
         "steps": f"{last['step']:,}",
         "tokens": f"{last['tokens']:,}",
         "cpu_hours": f"{last['cpu_seconds'] / 3600:.1f}",
-        "share": f"{share:g}",
         "stages": table(
             ["단계", "배운 부분", "스텝", "읽은 토큰", "학습률", "빈칸", "CPU 시간"],
             stage_rows(curve, cooldown),

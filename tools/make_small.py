@@ -3,8 +3,7 @@
     python tools/make_small.py convert 원본 글 폴더
     python tools/make_small.py adapt 폴더 글.txt 리뷰.txt 작업폴더 [--korquad 파일]
     python tools/make_small.py adapt 폴더 글.txt 리뷰.txt 작업폴더 --cooldown 200
-    python tools/make_small.py blend 폴더 작업폴더/cooled 작업폴더/blended [--share 0.5]
-    python tools/make_small.py pack 작업폴더/blended 넣을폴더 --curve 작업폴더
+    python tools/make_small.py pack 작업폴더/cooled 넣을폴더 --curve 작업폴더
 
 adapt는 SIGTERM을 받으면 저장하고 끝내며, 같은 명령을 다시 부르면 이어서 배웁니다. 얼마나 오래 배울지는 그때그때 정하고,
 쓸 가중치가 필요할 때 `--cooldown`으로 마지막 체크포인트에서 갈라져 학습률을 0까지 내립니다. 체크포인트는 그대로 남아 나중에 더 배울 수 있습니다.
@@ -15,27 +14,11 @@ import json
 import os
 from pathlib import Path
 
-import torch
-from adapt_small import Adaptation, export, open_model, split_domains
+from adapt_small import Adaptation, split_domains
 from card_small import write_card
-from transformers import AutoTokenizer
 
 from nlpbook_nbs.core.conversion import convert_encoder
 from nlpbook_nbs.core.storage import PACKED, PLAIN, pack_weights
-
-
-def blend(start, adapted, target, share):
-    """두 모델의 몸통을 `share`(배운 쪽의 몫)로 섞은 모델을 `target`에 씁니다. MLM 머리는 배운 것을 그대로 씁니다.
-
-    배운 것을 조금 내주고 잊은 것을 많이 되찾습니다: Wortsman 외 (2022), Robust fine-tuning of zero-shot models.
-    """
-    before, model = (open_model(folder) for folder in (start, adapted))
-    with torch.no_grad():
-        for old, new in zip(before.bert.parameters(), model.bert.parameters()):
-            new.lerp_(old, 1 - share)
-    export(model, AutoTokenizer.from_pretrained(adapted), target)
-    (Path(target) / "blend.json").write_text(json.dumps({"share": share}) + "\n", encoding="utf-8")
-    return {"share": share}
 
 
 def pack(folder, target, work=None):
@@ -55,9 +38,7 @@ def pack(folder, target, work=None):
         )
     found = pack_weights(folder / PLAIN, target / PACKED)
     if work:
-        blended = folder / "blend.json"
-        share = json.loads(blended.read_text(encoding="utf-8"))["share"] if blended.exists() else 1.0
-        write_card(target, work, found["weights"], found["bytes"], share)
+        write_card(target, work, found["weights"], found["bytes"])
     return found | {"folder_bytes": sum(path.stat().st_size for path in target.iterdir())}
 
 
@@ -98,18 +79,11 @@ def main():
     three.add_argument("folder", type=Path, help="convert나 adapt가 만든 폴더")
     three.add_argument("target", type=Path, help="넣을 폴더")
     three.add_argument("--curve", type=Path, help="학습 기록을 함께 넣을 작업폴더")
-    four = steps.add_parser("blend", help="바꾸기만 한 모델과 이어 배운 모델을 섞어, 잊은 것을 되찾음")
-    four.add_argument("start", help="convert가 만든 폴더")
-    four.add_argument("adapted", help="이어 배운 폴더")
-    four.add_argument("target", help="결과를 둘 폴더")
-    four.add_argument("--share", type=float, default=0.5, help="이어 배운 쪽의 몫")
     options = parser.parse_args()
     if options.step == "convert":
         found = convert_encoder(
             options.source, options.text, options.target, options.min_count, options.every
         )
-    elif options.step == "blend":
-        found = blend(options.start, options.adapted, options.target, options.share)
     elif options.step == "pack":
         found = pack(options.folder, options.target, options.curve)
     else:
