@@ -22,7 +22,7 @@ from nlpbook_nbs.classification import (
 )
 from nlpbook_nbs.core import features
 from nlpbook_nbs.core.cpu import CheapDropout, cheap_dropout, cheap_random_numbers
-from nlpbook_nbs.core.devices import pick_precision
+from nlpbook_nbs.core.devices import _cpu_has_bf16, pick_precision
 from nlpbook_nbs.core.encoding import TextEncoder
 from nlpbook_nbs.core.features import FeatureDataset, data_collator
 from nlpbook_nbs.core.resume import load_checkpoint
@@ -373,6 +373,18 @@ def test_precision_follows_the_hardware(train_args, monkeypatch, changes, device
     monkeypatch.setattr("nlpbook_nbs.core.devices._cpu_has_bf16", lambda: bf16)
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (8, 0) if bf16 else (7, 5))
     assert pick_precision(train_args(**changes), device) == expected
+
+
+@pytest.mark.parametrize(
+    ("there", "half", "chosen"),
+    [(True, 0.5, True), (True, 0.9, False), (True, 2.0, False), (False, 0.1, False)],
+)
+def test_bf16_is_used_on_a_cpu_only_where_it_is_faster(monkeypatch, there, half, chosen):
+    for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: there, raising=False)
+    seconds = {torch.bfloat16: half, torch.float32: 1.0}
+    monkeypatch.setattr("nlpbook_nbs.core.devices._product_seconds", seconds.__getitem__)
+    assert _cpu_has_bf16.__wrapped__() is chosen
 
 
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.9])
