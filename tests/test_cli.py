@@ -212,11 +212,11 @@ def test_training_says_which_profile_model_and_rate_it_uses_and_how_to_change_th
     own = ["train", "doc-cls", "--downstream_corpus_name", "mine", "--downstream_corpus_root_dir", "corpora"]
     for words in ([], ["--learning_rate", "1e-4", "--pretrained_model_name", "beomi/kcbert-base"]):
         assert main([*own, *words]) == 0
-    mini, big = [line for line in messages() if "바꾸려면" in line]
-    assert "프로파일 quick" in mini and "nlpbook-mini" in mini and f"학습률 {used[0].learning_rate:g}" in mini
+    quick, big = [line for line in messages() if "바꾸려면" in line]
+    assert "프로파일 quick" in quick and "nlpbook-small" in quick and f"학습률 {used[0].learning_rate:g}" in quick
     assert "kcbert-base" in big and "학습률 0.0001" in big
     for name in ("--pretrained_model_name", "--learning_rate", "NLPBOOK_PROFILE=book"):
-        assert name in mini
+        assert name in quick
 
 
 def test_options_json_and_profile_give_the_same_class(tmp_path, monkeypatch):
@@ -230,7 +230,7 @@ def test_options_json_and_profile_give_the_same_class(tmp_path, monkeypatch):
     monkeypatch.setenv("NLPBOOK_PROFILE", "quick")
     quick = parse_train_arguments(recipe, [])
     assert (
-        Path(quick.pretrained_model_name).name == "nlpbook-mini"
+        Path(quick.pretrained_model_name).name == "nlpbook-small"
         and quick.downstream_corpus_root_dir == sample_root()
     )
     own = parse_train_arguments(recipe, ["--downstream_corpus_name", "nsmc"])
