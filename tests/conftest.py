@@ -1,6 +1,7 @@
 """모든 시험은 인터넷 없이, 자기만의 캐시 폴더에서 돌아갑니다."""
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -76,10 +77,12 @@ def own_cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def messages(caplog, monkeypatch):
-    """`nlpbook` 로거가 남긴 문장의 목록."""
-    monkeypatch.setattr("nlpbook_nbs.core.settings.logger.propagate", True)
+    """`nlpbook` 로거가 남긴 문장의 목록. `set_logger`를 언제 부르든 빠짐없이 모읍니다."""
+    logger = logging.getLogger("nlpbook")
+    monkeypatch.setattr(logger, "propagate", False)
+    monkeypatch.setattr(logger, "handlers", [*logger.handlers, caplog.handler])
     caplog.set_level("INFO", logger="nlpbook")
-    return lambda: [record.getMessage() for record in caplog.records]
+    return lambda: [record.getMessage() for record in caplog.records if record.name == "nlpbook"]
 
 
 @pytest.fixture(scope="session")

@@ -213,7 +213,11 @@ def test_training_says_which_profile_model_and_rate_it_uses_and_how_to_change_th
     for words in ([], ["--learning_rate", "1e-4", "--pretrained_model_name", "beomi/kcbert-base"]):
         assert main([*own, *words]) == 0
     quick, big = [line for line in messages() if "바꾸려면" in line]
-    assert "프로파일 quick" in quick and "nlpbook-small" in quick and f"학습률 {used[0].learning_rate:g}" in quick
+    assert (
+        "프로파일 quick" in quick
+        and "nlpbook-small" in quick
+        and f"학습률 {used[0].learning_rate:g}" in quick
+    )
     assert "kcbert-base" in big and "학습률 0.0001" in big
     for name in ("--pretrained_model_name", "--learning_rate", "NLPBOOK_PROFILE=book"):
         assert name in quick
