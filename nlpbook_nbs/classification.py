@@ -319,7 +319,8 @@ RECIPE = Recipe(
     deploy_arguments=ClassificationDeployArguments,
     corpus="nsmc",
     training={
-        "nlpbook-small": _COMMON | {"learning_rate": 1e-4, "epochs": 2, "freeze_layers": "auto"},
+        "nlpbook-small": _COMMON
+        | {"batch_size": 16, "learning_rate": 1e-4, "epochs": 2, "freeze_layers": "auto"},
         "nlpbook-mini": _COMMON | {"learning_rate": 8e-4, "epochs": 5},
     },
     head="ForSequenceClassification",
