@@ -36,8 +36,8 @@ def token_tags(
     inside = (at >= 0) & (first < ends[at]) & (places[:, 1] > places[:, 0])
     for place in np.flatnonzero(inside).tolist():
         each = found[at[place]]
-        low, high = places[place - 1] if place else (0, 0)
-        begins = first[place] == each.start or low < each.start < high
+        cut = place > 0 and first[place - 1] < each.start < places[place - 1, 1]
+        begins = first[place] == each.start or cut
         tags[place] = f"{'B' if begins else 'I'}-{each.label}"
     return tags
 
