@@ -279,7 +279,7 @@ def _read_spans(path: str | os.PathLike) -> Iterator[TaggedText]:
             raise NlpbookError(
                 f'{where}: "text"에 글이 없습니다. 적힌 이름은 {", ".join(map(str, row))[:80]}입니다.{hint}'
             )
-        listed = next((row[name] for name in _SPANS if row.get(name) is not None), [])
+        listed: Any = next((row[name] for name in _SPANS if row.get(name) is not None), [])
         if not isinstance(listed, list):
             raise NlpbookError(f"{where}: 개체는 [[시작, 끝, 종류], …]의 목록이어야 합니다.")
         spans = [_span(text, each, where) for each in listed]

@@ -52,7 +52,8 @@ class EntityDictionary:
         return self
 
     def _remember(self, labels: dict[str, str]) -> None:
-        self.labels, sizes = labels, {}  # type: dict[str, str], dict[str, set[int]]
+        self.labels = labels
+        sizes: dict[str, set[int]] = {}
         for name in labels:
             sizes.setdefault(name[0], set()).add(len(name))
         self._sizes = {first: sorted(each, reverse=True) for first, each in sizes.items()}
