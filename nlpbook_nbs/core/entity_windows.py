@@ -2,10 +2,11 @@
 
 # %% auto #0
 __all__ = ['LETTERS', 'text_template', 'JoinedTexts', 'letter_columns', 'token_labels', 'plan_windows', 'token_windows',
-           'letter_windows', 'SentenceEncoder', 'NERFeatures', 'EntityWindows']
+           'letter_windows', 'SentenceEncoder', 'NERFeatures', 'EntityWindows', 'check_kinds']
 
 # %% ../../nbs/core/entity_windows.ipynb #093340cc
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
@@ -17,7 +18,7 @@ from .encoding import check_tokenizer, fast_backend, remember_side, token_dtype
 from .features import FeatureDataset
 from .letters import CODES
 from .normalization import Normalized, normalize_texts, with_followers
-from .settings import NlpbookError, require
+from .settings import NlpbookError, logger, require
 from .tasks import IGNORED
 from .unread import NOTES, reading_notes, unknown_shares
 from .windows import composes, without_spaces
@@ -82,12 +83,12 @@ class JoinedTexts:
         return tags, which
 
 # %% ../../nbs/core/entity_windows.ipynb #68888181
-def _token_spans(encodings: Sequence[Any], joined: JoinedTexts, composing: bool) -> tuple[np.ndarray, np.ndarray]:
+def _token_spans(
+    encodings: Sequence[Any], joined: JoinedTexts, composing: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """`(글마다 토큰이 시작하는 번호 (n+1,), 토큰마다 이은 글에서의 자리 (토큰 수, 2))`."""
     counts = np.fromiter((len(each.ids) for each in encodings), np.int64, len(encodings))
-    numbers = itertools.chain.from_iterable(
-        itertools.chain.from_iterable(each.offsets for each in encodings)
-    )
+    numbers = itertools.chain.from_iterable(itertools.chain.from_iterable(each.offsets for each in encodings))
     spans = np.fromiter(numbers, np.int64, 2 * int(counts.sum())).reshape(-1, 2)
     spans = without_spaces(joined.text, spans + np.repeat(joined.base[:-1], counts)[:, None])
     return np.cumsum([0, *counts]), with_followers(joined.text, spans) if composing else spans
@@ -207,7 +208,9 @@ def letter_windows(
         here = slice(*np.searchsorted(sentence, [row, row + 1]))
         start[here], end[here] = joined.originals_of(row, start[here], end[here])
     return {
-        "letter_token": (letters["letter_token"] - base[window] - plan["start"][window] + lead).astype(np.int32),
+        "letter_token": (letters["letter_token"] - base[window] - plan["start"][window] + lead).astype(
+            np.int32
+        ),
         "letter_place": np.minimum(letters["letter_place"], 255).astype(np.uint8),
         "letter_rest": np.minimum(letters["letter_rest"], 255).astype(np.uint8),
         "letter_code": (joined.codes[at] % CODES).astype(np.uint16),
@@ -268,7 +271,9 @@ class SentenceEncoder:
         ids = np.fromiter(found, self.dtype, int(starts[-1]))
         letters, plan = letter_columns(joined, spans), plan_windows(np.diff(starts), self.room, self.stride)
         lead = token_labels(letters, tags, which, len(spans), names)
-        notes = reading_notes(self.tokenizer, {"input_ids": ids, "offsets": starts}, np.zeros(len(starts) - 1))
+        notes = reading_notes(
+            self.tokenizer, {"input_ids": ids, "offsets": starts}, np.zeros(len(starts) - 1)
+        )
         return (
             token_windows(ids, lead, starts, plan, self.template)
             | letter_windows(joined, letters, tags, starts, plan, len(self.template[0]))
@@ -339,3 +344,30 @@ class EntityWindows(FeatureDataset):
         rest = (columns[f"letter_{name}"][source] for name in ("place", "rest", "code", "label"))
         table = np.stack([at, *rest], axis=1).astype(np.int64)
         return batch | {LETTERS: torch.from_numpy(table)}
+
+# %% ../../nbs/core/entity_windows.ipynb #c7ae0114
+def check_kinds(
+    entities: Sequence[Sequence[Any]],  # 문장마다의 개체명
+    names: Sequence[str],  # 태그의 목록
+    where: str,  # 어느 부분인지: `"NERCorpus train"`
+    must_know: bool,  # 학습 데이터인지
+) -> None:
+    """개체명의 종류가 `names`에 있는지 봅니다. 학습 데이터에 개체명이 없거나 모르는 종류가 있으면 `NlpbookError`, 평가 데이터면 경고합니다."""
+    require(
+        all(name == "O" or name[:2] in ("B-", "I-") for name in names) and "O" in names,
+        f"{where}: get_labels()는 O와 B-종류, I-종류로 이루어진 태그의 목록이어야 하는데 {list(names)[:5]}입니다. tag_names(종류들)로 만드세요.",
+    )
+    counts = Counter(entity.label for found in entities for entity in found)
+    require(
+        counts or not must_know,
+        f"{where}: 표시된 개체명이 하나도 없어 배울 것이 없습니다. 파일의 태그를 확인하세요.",
+    )
+    strange = [label for label in counts if not {f"B-{label}", f"I-{label}"} <= {*names}]
+    if not strange:
+        return
+    shown = ", ".join(f"{label}({counts[label]:,}개)" for label in strange[:5])
+    require(
+        not must_know,
+        f"{where}: get_labels()에 없는 종류 {shown}이(가) 표시되어 있습니다. B-와 I-를 붙인 태그를 목록에 더하세요.",
+    )
+    logger.warning("%s: 학습 데이터에 없던 종류 %s은(는) 찾을 수 없어 모두 놓친 것으로 셉니다.", where, shown)
