@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .iob import Entity, as_iob2, check_entities, entities_of, split_tag
-
 from .files import read_text, split_lines, warn_once
+from .iob import Entity, as_iob2, check_entities, entities_of, split_tag
 from .labels import label_text, whole_number
 from .settings import NlpbookError
 from .sheets import json_rows
@@ -245,7 +244,9 @@ def _read_marked(path: str | os.PathLike, lines: list[str]) -> Iterator[TaggedTe
         text, mark, marked = line.partition("␞")
         place = f"{path}:{number}"
         if not mark or "␞" in marked:
-            raise NlpbookError(f"{place}: 글과 표시한 글을 ␞(U+241E) 하나로 나누어 적으세요.")
+            raise NlpbookError(
+                f"{place}: 글과 표시한 글을 ␞(U+241E) 하나로 나누어 적어야 하는데 {line[:40]!r}입니다. 줄을 고치거나 지우세요."
+            )
         found = [
             Entity(each.start, each.end, label_text(each.label, place))
             for each in parse_marked(text, marked, place)
@@ -260,8 +261,9 @@ def _read_spans(path: str | os.PathLike) -> Iterator[TaggedText]:
     for _, where, row in json_rows(path):
         text = row.get("text")
         if not isinstance(text, str):
+            hint = " Label Studio라면 JSON-MIN 형식으로 내보내세요." if "annotations" in row else ""
             raise NlpbookError(
-                f'{where}: "text"에 글이 없습니다. 적힌 이름은 {", ".join(map(str, row))[:80]}입니다.'
+                f'{where}: "text"에 글이 없습니다. 적힌 이름은 {", ".join(map(str, row))[:80]}입니다.{hint}'
             )
         listed = next((row[name] for name in _SPANS if row.get(name) is not None), [])
         if not isinstance(listed, list):
@@ -294,7 +296,7 @@ def _span(text: str, given: Any, where: str) -> Entity:
             raise NlpbookError(
                 f"{where}: [{start}, {end})의 글은 {text[start:end][:40]!r}인데 {said[:40]!r}(이)라고 적혀 있습니다."
             )
-        start = len(before.decode("utf-16-le"))
+        start = len(before.decode("utf-16-le", "replace"))
         end = start + len(said)
     return Entity(start, end, label_text(label, where))
 
@@ -311,7 +313,7 @@ def read_tagged(
     first = next((line for line in lines if line.strip()), "")
     if re.match(r"\s*(\{\s*[\"}]|\[\s*(\{|\]|$))", first):
         found = list(_read_spans(path))
-    elif re.match(r"[^\t]+␞[^\t]", first):
+    elif any(re.match(r"[^\t]+␞[^\t]", line) for line in lines if "␞" in line):
         found = list(_read_marked(path, lines))
     else:
         found = list(_read_blocks(path, lines, strict))
