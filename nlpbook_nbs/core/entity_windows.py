@@ -135,7 +135,7 @@ def token_labels(
     found, entity = tags[at], which[at]
     fresh = (entity >= 0) & (entity != np.append(-1, entity[:-1])) & (found != IGNORED)
     labels = np.full(count, IGNORED, np.int16)
-    labels[token] = np.where(fresh, begins[found], found)
+    labels[token] = np.where(fresh, begins[np.maximum(found, 0)], found)
     return labels
 
 # %% ../../nbs/core/entity_windows.ipynb #afd9ed47
