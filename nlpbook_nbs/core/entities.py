@@ -51,14 +51,16 @@ def parse_marked(
 ) -> tuple[Entity, ...]:
     """표시한 글에서 읽은 개체들. 글에 원래 있던 꺾쇠는 글의 것으로 둡니다. 띄어쓰기만 다른 글은 받아들입니다.
 
-    두 가지로 읽을 수 있으면 짧은 개체로 읽습니다. 표시를 빼도 `text`가 되지 않으면 `NlpbookError`를 냅니다.
+    두 가지로 읽을 수 있으면 꺾쇠의 짝이 맞는 개체, 그다음에 짧은 개체로 읽습니다. 표시를 빼도 `text`가 되지 않으면 `NlpbookError`를 냅니다.
     """
     found = _plain_marks(text, marked)
     if found is None:
-        found = _aligned(text, marked)
+        found = _aligned(text, marked, True)
+    if found is None:
+        found = _aligned(text, marked, False)
     if found is None:
         places = [place for place, letter in enumerate(text) if not letter.isspace()]
-        found = _aligned("".join(text.split()), "".join(marked.split()))
+        found = _aligned("".join(text.split()), "".join(marked.split()), False)
         if found is None:
             raise NlpbookError(
                 f"{where}: 표시한 글에서 표시를 빼도 원래 글이 되지 않습니다. 표시는 <글:종류> 꼴이어야 하고 나머지 글은 같아야 합니다."
@@ -80,8 +82,8 @@ def _plain_marks(text: str, marked: str) -> list[Entity] | None:
     return found if "".join([*parts, marked[end:]]) == text else None
 
 
-def _aligned(text: str, marked: str) -> list[Entity] | None:
-    """글과 표시한 글을 나란히 읽어 찾은 개체들. 막히면 마지막 갈림길로 돌아갑니다. 읽을 길이 없으면 `None`."""
+def _aligned(text: str, marked: str, paired: bool) -> list[Entity] | None:
+    """글과 표시한 글을 나란히 읽어 찾은 개체들. 막히면 마지막 갈림길로 돌아갑니다. `paired`이면 개체 속 꺾쇠의 짝이 맞아야 합니다. 읽을 길이 없으면 `None`."""
     seen: set[tuple[int, int, int]] = set()
     left: list[tuple[int, int, int, tuple[Entity, ...]]] = [
         (0, 0, -1, ())
@@ -98,11 +100,12 @@ def _aligned(text: str, marked: str) -> list[Entity] | None:
             left.append((here, there + 1, here, found))
         if here < len(text) and text[here] == marked[there]:
             left.append((here + 1, there + 1, opened, found))
-        if close:
+        inside = text[max(opened, 0) : here]
+        if close and not (paired and inside.count("<") != inside.count(">")):
             left.append((here, close.end(), -1, (*found, Entity(opened, here, close[1]))))
     return None
 
-# %% ../../nbs/core/entities.ipynb #9ab4b744
+# %% ../../nbs/core/entities.ipynb #f920ef4b
 @dataclass
 class _Block:
     """빈 줄로 나뉜 한 덩어리: 글 하나."""
@@ -154,7 +157,7 @@ def _block(start: int, first: int, head: str, cells: list[str], tags: list[str])
     guid = name.strip() or None
     return _Block(start, first, guid if mark else None, marked if mark else None, cells, tags)
 
-# %% ../../nbs/core/entities.ipynb #1599debc
+# %% ../../nbs/core/entities.ipynb #906c8ded
 def _read_blocks(path: str | os.PathLike, lines: list[str], strict: bool) -> Iterator[TaggedText]:
     blocks = list(_blocks(path, lines))
     cells = {cell for block in blocks for cell in block.cells}
@@ -205,7 +208,7 @@ def _agrees(text: str, marked: str, entities: tuple[Entity, ...]) -> bool:
     except NlpbookError:
         return False
 
-# %% ../../nbs/core/entities.ipynb #85074401
+# %% ../../nbs/core/entities.ipynb #36fe7ecd
 def _tell(
     path: str | os.PathLike,
     orphans: list[str],
@@ -236,7 +239,7 @@ def _tell(
             f"## 줄에 표시한 개체와 글자의 태그가 다른 글 {len(different):,}개는 태그를 따랐습니다. 처음 것은 {different[0]}입니다.",
         )
 
-# %% ../../nbs/core/entities.ipynb #ad20eff3
+# %% ../../nbs/core/entities.ipynb #1987823b
 def _read_marked(path: str | os.PathLike, lines: list[str]) -> Iterator[TaggedText]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -300,7 +303,7 @@ def _span(text: str, given: Any, where: str) -> Entity:
         end = start + len(said)
     return Entity(start, end, label_text(label, where))
 
-# %% ../../nbs/core/entities.ipynb #a9559cc9
+# %% ../../nbs/core/entities.ipynb #0d1d6481
 def read_tagged(
     path: str | os.PathLike,  # 개체를 표시한 파일
     strict: bool = False,  # B 없이 나온 I와 빈 글을 고쳐 읽지 않고 멈춥니다
