@@ -12,24 +12,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
 import numpy as np
+from .core.letter_tasks import LetterTask
 
 from .core.arguments import DeployArguments, TrainArguments, option
 from .core.columns import cached_columns
 from .core.corpora import check_corpus, corpus_examples, corpus_folder, download_downstream_dataset
 from .core.digests import corpus_fingerprint
 from .core.entities import parse_marked, read_tagged
-from .core.entity_answers import EntityBook, EntityFinder, entity_answer, ner_html, read_letters_of
+from .core.entity_answers import EntityBook, EntityFinder, entity_answer, ner_html
 from .core.entity_scores import score_entities
 from .core.entity_windows import EntityWindows, NERFeatures, SentenceEncoder, check_kinds
 from .core.features import feature_folder, on_tpu
 from .core.iob import Entity, check_entities
-from .core.letters import LABEL_MAP, LetterHead, read_letters, write_label_map, write_letters
+from .core.letters import LABEL_MAP, read_letters
 from .core.models import load_model, load_tokenizer
 from .core.prediction import open_saved
 from .core.recipes import Recipe
 from .core.settings import NlpbookError, require, set_seed
 from .core.tags import tag_names
-from .core.tasks import IGNORED, Task, drain, weigh_across_ranks
+from .core.tasks import IGNORED, drain
 from .core.training import run_training
 from .core.unread import NOTES, tell_notes
 
@@ -162,10 +163,9 @@ class NERDataset(EntityWindows):
             texts = [row.text for row in self.examples]
             return encoder(texts, self.entities, self.label_names, where + " {}번째 문장")
 
-        def parts(row: NERExample) -> tuple:
-            return row.text, row.entities
-
-        source = corpus_fingerprint(corpus, corpus_folder(args), mode, lambda: self.examples, parts)
+        source = corpus_fingerprint(
+            corpus, corpus_folder(args), mode, lambda: self.examples, lambda row: (row.text, row.entities)
+        )
         shape = args.max_seq_length, encoder.stride, len(self.examples)
         folder, self.fingerprint = feature_folder(args, tokenizer, _FORMAT, source, shape)
         columns = cached_columns(folder, build, args.overwrite_cache)
@@ -175,49 +175,26 @@ class NERDataset(EntityWindows):
     def get_labels(self) -> list[str]:
         return list(self.label_names)
 
-# %% ../nbs/04_ner.ipynb #e070ed83
-class NERTask(Task):
+# %% ../nbs/04_ner.ipynb #b4f67076
+class NERTask(LetterTask):
     """개체명 인식. 지표는 손실 `loss`(토큰의 평균 + 글자의 평균), 개체명의 macro F1 `f1`과 `micro_f1`, KLUE의 글자 macro F1 `char_f1`, 토큰의 정확도 `acc`입니다."""
-
-    loss_over = "tokens"
 
     def __init__(self, model: "PreTrainedModel", args: NERTrainArguments) -> None:
         super().__init__(model, args)
         from torchmetrics import MeanMetric
 
-        config, head = model.config, getattr(args, "characters", True)
-        self.letters = LetterHead(config.hidden_size, config.num_labels) if head else None
-        self.letter_loss, self.right = MeanMetric(), MeanMetric()
-        self.book = EntityBook([], by_token=not head)
+        self.right = MeanMetric()
+        self.book = EntityBook([], by_token=self.letters is None)
         self.last_found: list[list[Entity]] = []  # 마지막으로 평가한 문장들의 답
 
-    def on_train_start(self) -> None:
-        names = getattr(getattr(self.trainer.train_dataloader, "dataset", None), "label_names", None)
-        if self.letters is not None and names:
-            self.letters.know_tags(names)
-
-    def training_step(self, batch: Any, batch_idx: int) -> Any:
-        *_, losses = read_letters_of(self.model, self.letters, batch)
-        if self.trainer.world_size > 1:
-            for loss, count in losses:
-                weigh_across_ranks(loss, count)
-        return sum(loss for loss, _ in losses)
-
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
-        outputs, scores, losses = read_letters_of(self.model, self.letters, batch)
-        if self.is_repeated(batch_idx):
-            return
-        for metric, (loss, count) in zip((self.mean_loss, self.letter_loss), losses):
-            metric.update(loss.nan_to_num(nan=float("inf")), weight=count)
+    def read_scores(self, outputs: Any, scores: Any, batch: Any) -> None:
         kept = batch["labels"] != IGNORED
         self.right.update((outputs.logits.argmax(-1) == batch["labels"])[kept].float())
         if scores is not None and "index" in batch:
-            indices = batch["index"].cpu().numpy()
-            self.book.read(self.evaluation_loader().dataset, indices, scores)
+            self.book.read(self.evaluation_loader().dataset, batch["index"].cpu().numpy(), scores)
 
     def compute_metrics(self) -> dict[str, Any]:
-        measures = [self.mean_loss, *([self.letter_loss] if self.letters is not None else [])]
-        told = {"loss": sum(map(drain, measures)), "acc": drain(self.right)}
+        told = super().compute_metrics() | {"acc": drain(self.right)}
         book, self.book = self.book.gathered(), EntityBook([], self.book.by_token)
         if not book.found:
             return told
@@ -226,23 +203,6 @@ class NERTask(Task):
         self.last_found, scores = book.scored(data)
         names = {"f1": "entity_macro_f1", "micro_f1": "entity_micro_f1", "char_f1": "char_macro_f1"}
         return told | {name: scores[each] for name, each in names.items()}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        # 책의 추론 코드는 체크포인트에 모델의 가중치만 있다고 봅니다. 글자의 출력층은 옆에 둡니다.
-        state = checkpoint["state_dict"]
-        beside = {name: state.pop(name) for name in list(state) if name.startswith("letters.")}
-        checkpoint["letters"] = beside
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["state_dict"] = checkpoint["state_dict"] | checkpoint.get("letters", {})
-
-    def save_beside(self, folder: Path, config: Any, state: dict[str, Any]) -> None:
-        """모델 폴더에 글자의 출력층과 태그의 목록을 함께 둡니다."""
-        letters = {
-            name.removeprefix("letters."): each for name, each in state.items() if name.startswith("letters.")
-        }
-        write_letters(folder, config, letters)
-        write_label_map(folder, config)
 
 # %% ../nbs/04_ner.ipynb #e623e582
 def load_finder(

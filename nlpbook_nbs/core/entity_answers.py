@@ -22,6 +22,7 @@ from .labels import model_labels
 from .letters import AT, LABEL, LetterHead
 from .models import model_inputs
 from .prediction import predict_batches, prediction_device
+from .settings import require
 from .tags import best_paths
 from .tasks import IGNORED, gather_objects
 from .unread import warn_about_inputs
@@ -42,7 +43,7 @@ def letter_scores(
 
 # %% ../../nbs/core/entity_answers.ipynb #5474f84a
 def read_letters_of(
-    model: "PreTrainedModel",
+    model: Any,  # 토큰 분류 모델
     head: LetterHead | None,  # 글자의 출력층
     batch: Mapping[str, torch.Tensor],  # `EntityWindows`의 배치. `letters`가 없으면 토큰만 봅니다
 ) -> tuple[Any, torch.Tensor | None, list[tuple[torch.Tensor, torch.Tensor]]]:
@@ -187,6 +188,10 @@ class EntityFinder:
         self.model, self.letters, self.args = model, letters, args
         self.encoder = SentenceEncoder(tokenizer, args.max_seq_length, args.doc_stride)
         self.names = model_labels(model.config)
+        require(
+            all(name == "O" or name[:2] in ("B-", "I-") for name in self.names),
+            f"{model.config.name_or_path or type(model).__name__}: 태그가 {self.names[:4]}이라 개체명을 어디에서 나눌지 알 수 없습니다. O, B-종류, I-종류(IOB2)로 배운 모델을 쓰세요.",
+        )
         model.config.output_hidden_states = letters is not None
 
     def __call__(self, texts: Any) -> Any:

@@ -285,13 +285,13 @@ class SentenceEncoder:
 
 def _together(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """나누어 만든 열들을 하나로. 자리를 적은 열은 이어 세고, 수를 적은 열은 더합니다."""
-    joined = {}
+    joined: dict[str, np.ndarray] = {}
     for name in parts[0]:
         columns = [part[name] for part in parts]
         if name.endswith("offsets"):
             ends = np.cumsum([0, *(column[-1] for column in columns)])
             columns = [column[:-1] + end for column, end in zip(columns, ends)] + [ends[-1:]]
-        joined[name] = sum(columns) if name == NOTES else np.concatenate(columns)
+        joined[name] = np.sum(columns, axis=0) if name == NOTES else np.concatenate(columns)
     return joined
 
 # %% ../../nbs/core/entity_windows.ipynb #77861201

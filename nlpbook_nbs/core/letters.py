@@ -48,6 +48,7 @@ class LetterHead(nn.Module):
         self.place, self.rest = nn.Embedding(PLACES, hidden), nn.Embedding(PLACES, hidden)
         self.code, self.letter = nn.Embedding(CODES, width), nn.Linear(width, hidden, bias=False)
         self.dropout = nn.Dropout(0.1)
+        self.inner: torch.Tensor
         self.register_buffer("inner", torch.eye(labels))
         for table in (self.place, self.rest):
             nn.init.normal_(table.weight, std=0.02)
