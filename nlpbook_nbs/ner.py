@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
 import numpy as np
-from .core.letter_tasks import LetterTask
 
 from .core.arguments import DeployArguments, TrainArguments, option
 from .core.columns import cached_columns
@@ -21,9 +20,10 @@ from .core.digests import corpus_fingerprint
 from .core.entities import parse_marked, read_tagged
 from .core.entity_answers import EntityBook, EntityFinder, entity_answer, ner_html
 from .core.entity_scores import score_entities
-from .core.entity_windows import EntityWindows, NERFeatures, SentenceEncoder, check_kinds
+from .core.entity_windows import FORMAT, EntityWindows, NERFeatures, SentenceEncoder, check_kinds
 from .core.features import feature_folder, on_tpu
 from .core.iob import Entity, check_entities
+from .core.letter_tasks import LetterTask
 from .core.letters import LABEL_MAP, read_letters
 from .core.models import load_model, load_tokenizer
 from .core.prediction import open_saved
@@ -135,10 +135,7 @@ class NERCorpus:
     def num_labels(self) -> int:
         return len(self.get_labels())
 
-# %% ../nbs/04_ner.ipynb #aaafc500
-_FORMAT = 1  # 저장 형식이나 만드는 방법을 바꾸면 올립니다.
-
-
+# %% ../nbs/04_ner.ipynb #aec02003
 class NERDataset(EntityWindows):
     """말뭉치의 `mode` 부분. `dataset[i]`는 채워진 `NERFeatures`이고, 긴 문장은 겹치는 창으로 나뉩니다.
 
@@ -155,7 +152,6 @@ class NERDataset(EntityWindows):
         self.label_names, where = check_corpus(corpus, mode), f"{type(corpus).__name__} {mode}"
         encoder = SentenceEncoder(tokenizer, args.max_seq_length, args.doc_stride)
         self.examples: list[NERExample] = corpus_examples(corpus, args, mode)
-        require(self.examples, f"{where}: 문장이 하나도 없습니다. 말뭉치 파일을 확인하세요.")
         self.entities = [row.entities for row in self.examples]
         check_kinds(self.entities, self.label_names, where, must_know=mode == "train")
 
@@ -163,11 +159,10 @@ class NERDataset(EntityWindows):
             texts = [row.text for row in self.examples]
             return encoder(texts, self.entities, self.label_names, where + " {}번째 문장")
 
-        source = corpus_fingerprint(
-            corpus, corpus_folder(args), mode, lambda: self.examples, lambda row: (row.text, row.entities)
-        )
+        rows, parts = lambda: self.examples, lambda row: (row.text, row.entities)
+        source = corpus_fingerprint(corpus, corpus_folder(args), mode, rows, parts)
         shape = args.max_seq_length, encoder.stride, len(self.examples)
-        folder, self.fingerprint = feature_folder(args, tokenizer, _FORMAT, source, shape)
+        folder, self.fingerprint = feature_folder(args, tokenizer, FORMAT, source, shape)
         columns = cached_columns(folder, build, args.overwrite_cache)
         tell_notes(columns.get(NOTES), where)
         super().__init__(columns, tokenizer, args.max_seq_length, args.pad_to_max_length or on_tpu())

@@ -245,7 +245,7 @@ def test_every_token_and_letter_belongs_to_exactly_one_window(mini_tokenizer):
         mini_tokenizer, [NERExample(text, (Entity(0, 2, "OG"),))], max_seq_length=16, stride=5
     )
     assert len(whole) == 1 < len(parts) and parts.lengths.max() == 16
-    for name in ("letter_start", "letter_code", "letter_place", "letter_label"):
+    for name in ("letter_start", "letter_near", "letter_place", "letter_label"):
         assert np.array_equal(parts.columns[name], whole.columns[name])
     labels = [data.columns["label_ids"] for data in (whole, parts)]
     assert [(each != -100).sum() for each in labels] == [whole.lengths.sum() - 2] * 2

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # %% ../../nbs/core/entity_answers.ipynb #fccd6d5b
 def letter_scores(
     outputs: Any,  # 모델의 출력. `logits (batch, seq, n)`과, 출력층이 있으면 `hidden_states`
-    letters: torch.Tensor,  # 배치의 글자들 `(글자 수, 5)` (`core.letters`)
+    letters: torch.Tensor,  # 배치의 글자들 (`core.letters`)
     head: LetterHead | None,  # 글자의 출력층
 ) -> torch.Tensor:
     """글자마다의 점수 `(글자 수, n)` float32."""
