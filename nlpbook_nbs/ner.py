@@ -159,7 +159,7 @@ class NERDataset(EntityWindows):
             texts = [row.text for row in self.examples]
             return encoder(texts, self.entities, self.label_names, where + " {}번째 문장")
 
-        rows, parts = lambda: self.examples, lambda row: (row.text, row.entities)
+        rows, parts = lambda: self.examples, lambda row: (row.text, row.label)
         source = corpus_fingerprint(corpus, corpus_folder(args), mode, rows, parts)
         shape = args.max_seq_length, encoder.stride, len(self.examples)
         folder, self.fingerprint = feature_folder(args, tokenizer, FORMAT, source, shape)
@@ -210,7 +210,7 @@ def load_finder(
     model, tokenizer = open_saved(AutoModelForTokenClassification, folder, args.device)
     return EntityFinder(model, tokenizer, args, read_letters(folder, model.config))
 
-# %% ../nbs/04_ner.ipynb #f2b86dcd
+# %% ../nbs/04_ner.ipynb #938885b1
 def open_corpus(args: NERTrainArguments) -> NERCorpus:
     """`args`에 적힌 말뭉치 객체. 공개 말뭉치의 파일이 없으면 내려받습니다."""
     download_downstream_dataset(args)
@@ -234,7 +234,7 @@ def train_ner(
     result = run_training(NERTask(model, args), args, train, val, test)
     return result | {"test_sentences": len(test.examples)}
 
-# %% ../nbs/04_ner.ipynb #b52228f9
+# %% ../nbs/04_ner.ipynb #075ebcca
 _COMMON = {"batch_size": 16, "lr_scheduler": "linear", "warmup_ratio": 0.1, "monitor": "max val_f1"}
 RECIPE = Recipe(
     title="개체명 인식",

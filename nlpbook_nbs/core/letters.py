@@ -65,8 +65,8 @@ def piece_numbers(
         found.append(mixed & (PIECES - 1))
     return torch.stack(found, dim=1)
 
-# %% ../../nbs/core/letters.ipynb #91ca7701
-_WIDE = 10.0  # 조각의 무게가 빨리 자라게 하는 배수
+# %% ../../nbs/core/letters.ipynb #296e098e
+_WIDE = 30.0  # 조각의 무게가 빨리 자라게 하는 배수. 드물게 나오는 조각은 몇 번 고칠 기회밖에 없습니다
 
 
 class LetterHead(nn.Module):
@@ -108,7 +108,7 @@ class LetterHead(nn.Module):
         mixed = self.state(states.flatten(0, 1))[at] + self.place(place)
         mixed = mixed + self.rest(letters[:, REST].clamp(max=PLACES - 1))
         mixed = nn.functional.gelu(mixed + self.letter(self.code(letters[:, CODE] % CODES)))
-        wide = _WIDE * self.pieces(piece_numbers(letters[:, FIRST:])).float().sum(dim=1)
+        wide = _WIDE * self.pieces(piece_numbers(letters[:, FIRST:].contiguous())).float().sum(dim=1)
         return (shares + 1e-6).log() + self.out(self.dropout(mixed)).float() + wide
 
 # %% ../../nbs/core/letters.ipynb #ddd3b0ef
