@@ -216,6 +216,17 @@ def test_empty_texts_are_left_out_and_counted_or_refused(tmp_path, messages):
             read_tagged(write(path, content))
 
 
+def test_a_text_begins_with_its_name_even_without_an_empty_line_before_it(tmp_path):
+    content = klue((TEXT, [PS]), (TEXT, [LC])).replace("\n\n", "\n")
+    path = write(
+        tmp_path / "a.tsv", content.replace("NE_TAG\n", "NE_TAG\n\n")
+    )  # 머리말 뒤의 빈 줄은 글이 아닙니다.
+    assert rows_of(path, strict=True) == [(TEXT, (PS,)), (TEXT, (LC,))]
+    write(path, content + "\n## guid-9\t글자가 없다\n")
+    with pytest.raises(NlpbookError, match=r"a\.tsv:22: 표시한 글만"):
+        read_tagged(path)
+
+
 def test_a_book_line_that_does_not_fit_its_marks_is_refused_with_its_line(tmp_path):
     for line in ("이순신은", "이순신은␞이순신은␞", "이순신은␞<이순:PS>은", "이순신은␞<이순신>은"):
         with pytest.raises(NlpbookError, match=r"a\.txt:2: "):

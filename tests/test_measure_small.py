@@ -254,33 +254,12 @@ def test_the_card_takes_its_figures_from_the_records(tmp_path):
 # 개체명
 
 
-def test_an_entity_counts_only_when_its_kind_and_both_ends_are_right():
-    text, gold = "김철수 서울", ["B-PS", "I-PS", "I-PS", "O", "B-LC", "I-LC"]
-    assert tag_small.entities(text, gold) == {("PS", 0, 3), ("LC", 3, 5)}
-    short = ["B-PS", "I-PS", "O", "O", "B-LC", "I-LC"]
-    assert tag_small.entity_scores([text], [gold], [short]) == {"macro_f1": 0.5, "f1": {"PS": 0.0, "LC": 1.0}}
-    assert tag_small.entities("가나다", ["I-PS", "B-PS", "I-LC"]) == {("PS", 1, 2)}  # B 없이 시작한 I
-
-
-def test_spaces_do_not_count_as_places():
-    joined = tag_small.entities("5분의 3", ["B-QT", "I-QT", "I-QT", "O", "I-QT"])
-    assert joined == {("QT", 0, 4)}
-
-
-def test_tags_of_tokens_come_back_as_tags_of_letters(mini_tokenizer):
+def test_a_token_has_the_tag_of_its_first_letter(mini_tokenizer):
     text, tags = "영화 정말", ["B-PS", "I-PS", "O", "O", "O"]
     ids, offsets = tag_small.encode(mini_tokenizer, [text], 32)
     labels = tag_small.token_labels(offsets[0], tags)
     assert labels[0] == labels[-1] == -100 and len(labels) == len(ids[0])
-    assert tag_small.spread(offsets[0], [max(label, 0) for label in labels], len(text)) == tags
-
-
-def test_the_dictionary_takes_the_longest_name_and_its_commonest_kind():
-    rows = [("서울역 서울", ["B-OG", "I-OG", "I-OG", "O", "B-LC", "I-LC"]), ("이 이 이", ["B-PS", *"OOOO"])]
-    known = tag_small.dictionary_of(rows)
-    assert known == {"서울역": "OG", "서울": "LC", "이": "PS"}
-    assert tag_small.match_dictionary("서울역에", known) == ["B-OG", "I-OG", "I-OG", "O"]
-    assert "이" not in tag_small.dictionary_of(rows, 0.5)  # 세 번 가운데 한 번만 개체였습니다.
+    assert [tag_small.TAGS[label] for label in labels[1:-1]] == [tags[start] for start, _ in offsets[0][1:-1]]
 
 
 def test_frozen_layers_do_not_change(random_model, tmp_path, data):

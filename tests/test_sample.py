@@ -20,7 +20,7 @@ from nlpbook_nbs.paircls import KlueNLICorpus
 from nlpbook_nbs.qa import KorQuADV1Corpus, QADataset
 
 QUICK, BOOK = Profile("quick", "시험"), Profile("book", "시험")
-REAL = {"nsmc": "CC0 1.0", "klue-nli": "CC BY-SA 4.0", "kornli": "CC BY-SA 4.0"}
+REAL = {"nsmc": "CC0 1.0", "klue-nli": "CC BY-SA 4.0", "kornli": "CC BY-SA 4.0", "klue-ner": "CC BY-SA 4.0"}
 
 
 # 패키지에 든 글
@@ -36,7 +36,7 @@ def test_packaged_texts_are_what_the_tool_draws_from_the_published_corpora(real_
     made = {
         path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.suffix in {".txt", ".json", ".tsv"}
     }
-    assert len(made) == 7
+    assert len(made) == 10
     for name in made:
         assert (tmp_path / name).read_bytes() == Path(sample_root(), name).read_bytes(), name
 

@@ -124,12 +124,13 @@ def _blocks(path: str | os.PathLike, lines: list[str]) -> Iterator[_Block]:
     head, cells, tags = "", [], []  # type: str, list[str], list[str]
     start = first = 0
     for number, line in enumerate([*lines, ""], start=1):
-        if not line.strip():
-            if cells or "\t" in head:
-                yield _block(start, first, head, cells, tags)
-            head, cells, tags = "", [], []
-        elif tabbed and not cells and (line.startswith("## ") or line.strip() == "##"):
+        header = tabbed and (line.startswith("## ") or line.strip() == "##")
+        if header and not cells:
             head, start = line, number
+        elif header or not line.strip():
+            if cells or _is_empty_text(head, first, f"{path}:{start}"):
+                yield _block(start, first, head, cells, tags)
+            head, cells, tags, start = line if header else "", [], [], number
         elif line.startswith("-DOCSTART-"):
             continue
         else:
@@ -142,6 +143,16 @@ def _blocks(path: str | os.PathLike, lines: list[str]) -> Iterator[_Block]:
                 start, first = (start if head else number), number
             cells.append(cell)
             tags.append(tag)
+
+
+def _is_empty_text(head: str, first: int, where: str) -> bool:
+    """글자의 줄이 없는 `##` 줄이 빈 글이면 `True`. 첫 글보다 앞에 있으면 파일의 머리말입니다."""
+    _, mark, marked = head.partition("\t")
+    if mark and marked and first:
+        raise NlpbookError(
+            f"{where}: 표시한 글만 있고 글자의 줄이 없습니다. 글자와 태그를 적거나 이 줄을 지우세요."
+        )
+    return bool(mark) and not marked
 
 
 def _cell_and_tag(line: str, tabbed: bool) -> tuple[str, str]:
@@ -268,7 +279,7 @@ def _read_spans(path: str | os.PathLike) -> Iterator[TaggedText]:
             raise NlpbookError(
                 f'{where}: "text"에 글이 없습니다. 적힌 이름은 {", ".join(map(str, row))[:80]}입니다.{hint}'
             )
-        listed = next((row[name] for name in _SPANS if row.get(name) is not None), [])
+        listed: Any = next((row[name] for name in _SPANS if row.get(name) is not None), [])
         if not isinstance(listed, list):
             raise NlpbookError(f"{where}: 개체는 [[시작, 끝, 종류], …]의 목록이어야 합니다.")
         spans = [_span(text, each, where) for each in listed]

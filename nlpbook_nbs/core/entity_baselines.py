@@ -34,14 +34,12 @@ class EntityDictionary:
         self,
         rows: Sequence[TaggedText],  # 개체를 표시한 학습 자료
     ) -> "EntityDictionary":
-        """개체의 글과 종류를 외웁니다. 종류의 수가 같으면 가나다순으로 앞선 것입니다."""
+        """개체의 글과 종류를 외웁니다. 종류의 수가 같으면 먼저 나온 것입니다."""
         kinds: dict[str, Counter] = {}
         for row in rows:
             for each in row.entities:
                 kinds.setdefault(row.text[each.start : each.end], Counter())[each.label] += 1
-        self._remember(
-            {name: min(each, key=lambda kind: (-each[kind], kind)) for name, each in kinds.items()}
-        )
+        self._remember({name: each.most_common(1)[0][0] for name, each in kinds.items()})
         if self.share:
             seen = Counter(
                 name
@@ -54,7 +52,8 @@ class EntityDictionary:
         return self
 
     def _remember(self, labels: dict[str, str]) -> None:
-        self.labels, sizes = labels, {}  # type: dict[str, str], dict[str, set[int]]
+        self.labels = labels
+        sizes: dict[str, set[int]] = {}
         for name in labels:
             sizes.setdefault(name[0], set()).add(len(name))
         self._sizes = {first: sorted(each, reverse=True) for first, each in sizes.items()}

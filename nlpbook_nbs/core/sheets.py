@@ -7,6 +7,7 @@ __all__ = ['Record', 'SHEETS', 'Malformed', 'split_quoted', 'quoted_by_a_program
 # %% ../../nbs/core/sheets.ipynb #986421c8
 import importlib.util
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -158,7 +159,7 @@ def _rows(
 
 # %% ../../nbs/core/sheets.ipynb #874cc6b1
 def json_rows(
-    path: str | Path,  # 한 줄에 JSON 사전 하나를 적은 파일. 사전의 목록 하나도 됩니다
+    path: str | os.PathLike,  # 한 줄에 JSON 사전 하나를 적은 파일. 사전의 목록 하나도 됩니다
 ) -> Iterator[tuple[int, str, dict]]:
     """JSON 사전마다 `(번호, 오류에 적을 자리, 사전)`을 차례로 내놓습니다. 사전이 아니면 `NlpbookError`를 냅니다."""
     text = read_text(path)

@@ -36,8 +36,8 @@ def token_tags(
     inside = (at >= 0) & (first < ends[at]) & (places[:, 1] > places[:, 0])
     for place in np.flatnonzero(inside).tolist():
         each = found[at[place]]
-        low, high = places[place - 1] if place else (0, 0)
-        begins = first[place] == each.start or low < each.start < high
+        cut = place > 0 and first[place - 1] < each.start < places[place - 1, 1]
+        begins = first[place] == each.start or cut
         tags[place] = f"{'B' if begins else 'I'}-{each.label}"
     return tags
 
@@ -56,11 +56,12 @@ def token_entities(
     offsets: np.ndarray | Sequence[tuple[int, int]],  # 토큰마다의 글자 자리 `[시작, 끝)` `(n, 2)`
     tags: Sequence[str | None],  # 토큰마다의 IOB2 태그 `n`개. 특수 토큰의 것은 `None`
     text: str = "",  # 글. 주면 개체 앞뒤의 빈칸을 뺍니다
+    strict: bool = False,  # B 없이 나온 I를 버립니다
 ) -> list[Entity]:
-    """토큰의 태그가 뜻하는 개체들. 특수 토큰은 없는 것으로 봅니다. B 없이 나온 I에서는 새 개체가 시작합니다."""
+    """토큰의 태그가 뜻하는 개체들. 특수 토큰은 없는 것으로 봅니다. `strict`의 뜻은 `entities_of`와 같습니다."""
     places = [place for place, tag in zip(offsets, tags, strict=True) if tag is not None]
     found = []
-    for each in entities_of([tag for tag in tags if tag is not None]):
+    for each in entities_of([tag for tag in tags if tag is not None], strict):
         start, end = int(places[each.start][0]), int(places[each.end - 1][1])
         piece = text[start:end]
         if piece.strip():
