@@ -157,7 +157,7 @@ def entity_answer(
     found: Sequence[tuple[Entity, float]],  # `(개체명, score)`들
     unknown: float = 0.0,  # `[UNK]`의 몫
 ) -> dict[str, Any]:
-    """`{"text", "entities": [{"start", "end", "text", "label", "score"}], "unknown"}`."""
+    """한 문장의 답: `{"text", "entities": [{"start", "end", "text", "label", "score"}], "unknown"}`."""
     entities = [
         {
             "start": entity.start,
