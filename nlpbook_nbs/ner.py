@@ -248,7 +248,7 @@ RECIPE = Recipe(
     deploy_arguments=NERDeployArguments,
     corpus="klue-ner",
     training={
-        "nlpbook-mini": _COMMON | {"learning_rate": 5e-4, "epochs": 4},
+        "nlpbook-mini": _COMMON | {"learning_rate": 5e-4, "epochs": 6},
         "nlpbook-small": _COMMON | {"learning_rate": 2e-4, "epochs": 3},
     },
     head="ForTokenClassification",
