@@ -955,7 +955,11 @@ def inference():
         "ours": load_classifier(ClassificationDeployArguments(downstream_model_dir=folder)),
         "pipeline": answer,
     }
-    texts = [text or "빈 글" for text in reviews(1000)[0]]
+    return one_by_one_and_together(ways, [text or "빈 글" for text in reviews(1000)[0]])
+
+
+def one_by_one_and_together(ways, texts):
+    """한 문장씩은 방법들을 문장마다 번갈아 재고, 모든 문장은 한 번에 넣습니다."""
     taken = {name: [] for name in ways}
     for text in texts[:400]:
         for name, ask in ways.items():
@@ -972,6 +976,100 @@ def inference():
             "sentences_per_second": len(texts) / clock.seconds,
         }
     return found
+
+
+# ── 개체명 인식 ───────────────────────────────────────────────────────────
+
+NER_ROWS = 5000
+
+
+def tagged_rows():
+    """KLUE-NER의 문장 5,000개. 파일에 있는 것보다 많으면 앞에서부터 되풀이합니다."""
+    from nlpbook_nbs.core.entities import read_tagged
+
+    names = ("train", "dev")
+    rows = [row for name in names for row in read_tagged(DATA / "klue-ner" / f"klue-ner-v1.1_{name}.tsv")]
+    return [rows[place % len(rows)] for place in range(NER_ROWS)]
+
+
+@contender("features-ner", "ours")
+def ner_ours():
+    from nlpbook_nbs.core.tags import tag_names
+    from nlpbook_nbs.ner import NERDataset, NERExample, NERTrainArguments
+
+    rows = [NERExample(row.text, row.entities) for row in tagged_rows()]
+
+    class Ready:
+        """읽어 둔 문장들의 말뭉치. 파일을 읽는 시간은 재지 않습니다."""
+
+        labels = tag_names(entity.label for row in rows for entity in row.entities)
+        num_labels = len(labels)
+
+        def get_labels(self):
+            return self.labels
+
+        def get_examples(self, data_root_path, mode):
+            return rows
+
+    args = classification_args(NERTrainArguments, downstream_corpus_name="klue-ner")
+    return build_ours(lambda tokenizer: NERDataset(args, tokenizer, Ready(), "train"))
+
+
+@contender("features-ner", "fast tokenizer recipe")
+def ner_recipe():
+    """문장을 하나씩 빠른 토크나이저로 나누고, 토큰마다 글자의 자리를 보아 레이블을 붙입니다."""
+    from nlpbook_nbs.core.iob import tags_of
+    from nlpbook_nbs.core.tags import tag_names
+
+    rows, tokenizer = tagged_rows(), kcbert()
+    names = tag_names(entity.label for row in rows for entity in row.entities)
+    number_of = {name: number for number, name in enumerate(names)}
+    with Clock() as clock:
+        features = []
+        for row in rows:
+            encoded = tokenizer(
+                row.text, max_length=128, padding="max_length", truncation=True, return_offsets_mapping=True
+            )
+            tags = tags_of(len(row.text), row.entities)
+            encoded["labels"] = [
+                number_of[tags[start]] if end > start else -100
+                for start, end in encoded.pop("offset_mapping")
+            ]
+            features.append(dict(encoded))
+    return clock.result
+
+
+@contender("inference-ner", "ours", "pipeline")
+def ner_inference():
+    """한 문장씩은 둘을 문장마다 번갈아 재고, 1,000문장은 한 번에 넣습니다."""
+    import torch
+    from transformers import BertConfig, BertForTokenClassification, pipeline
+
+    from nlpbook_nbs.core.entity_answers import EntityFinder
+    from nlpbook_nbs.core.folders import resolve_model_name
+    from nlpbook_nbs.core.letters import LetterHead
+    from nlpbook_nbs.core.prediction import open_saved
+    from nlpbook_nbs.core.tags import tag_names
+    from nlpbook_nbs.ner import NERDeployArguments
+
+    names = tag_names(["DT", "LC", "OG", "PS", "QT", "TI"])
+    config = BertConfig.from_pretrained(
+        resolve_model_name("nlpbook-mini"),
+        id2label=dict(enumerate(names)),
+        label2id={name: number for number, name in enumerate(names)},
+    )
+    torch.manual_seed(7)
+    folder = str(WORK / "tagger")
+    BertForTokenClassification(config).save_pretrained(folder)
+    mini_tokenizer().save_pretrained(folder)
+    args = NERDeployArguments(downstream_model_dir=folder)
+    model, tokenizer = open_saved(BertForTokenClassification, folder)
+    head = LetterHead(config.hidden_size, len(names)).eval()
+    pipe = pipeline("token-classification", model=folder, aggregation_strategy="simple", device=-1)
+    return one_by_one_and_together(
+        {"ours": EntityFinder(model, tokenizer, args, head), "pipeline": pipe},
+        [row.text for row in tagged_rows()[:1000]],
+    )
 
 
 # ── 시작하는 데 걸리는 시간 ───────────────────────────────────────────────

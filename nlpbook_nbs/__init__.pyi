@@ -4,6 +4,7 @@ from . import core as core
 from . import classification as classification
 from . import cli as cli
 from . import mask_attack as mask_attack
+from . import ner as ner
 from . import paircls as paircls
 from . import pretrain as pretrain
 from . import qa as qa

@@ -128,7 +128,7 @@ def small_corpora(tmp_path_factory):
 
     sample, root = Path(sample_root()), tmp_path_factory.mktemp("corpora")
     shutil.copytree(sample / "korquad-v1", root / "korquad-v1")
-    for folder in ("nsmc", "klue-nli"):
+    for folder in ("nsmc", "klue-nli", "klue-ner"):
         (root / folder).mkdir()
     for part, rows in {"train": 792, "val": 200, "test": 200}.items():
         name = f"nsmc/ratings_{part}.txt"
@@ -137,6 +137,10 @@ def small_corpora(tmp_path_factory):
     for part, rows in {"train": 384, "dev": 96}.items():
         name = f"klue-nli/klue-nli-v1.1_{part}.json"
         write(root / name, json.loads((sample / name).read_text(encoding="utf-8"))[:rows])
+    for part, rows in {"train": 96, "val": 32, "dev": 32}.items():
+        name = f"klue-ner/klue-ner-v1.1_{part}.tsv"
+        blocks = (sample / name).read_text(encoding="utf-8").split("\n\n")[:rows]
+        write(root / name, "\n\n".join(blocks) + "\n")
     return str(root)
 
 

@@ -6,7 +6,13 @@ import shutil
 import pytest
 from conftest import SMALL_BERT
 from test_bad_input import refused
-from transformers import BertConfig, BertForMaskedLM, BertForQuestionAnswering, BertForSequenceClassification
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+)
 
 import nlpbook_nbs as nlpbook
 from nlpbook_nbs.core.recipes import TASKS, load_recipe
@@ -20,6 +26,8 @@ def saved(tmp_path, mini_tokenizer):
 
     def make(cls, **record):
         names = {0: "부정", 1: "긍정"}
+        if cls is BertForTokenClassification:
+            names = {0: "O", 1: "B-PS", 2: "I-PS"}
         config = BertConfig(
             vocab_size=len(mini_tokenizer), id2label=names, **(SMALL_BERT | {"max_position_embeddings": 160})
         )
@@ -36,7 +44,8 @@ def saved(tmp_path, mini_tokenizer):
 @pytest.mark.parametrize("name", TASKS)
 def test_record_of_the_folder_names_the_task(saved, name):
     recipe = load_recipe(name)
-    cls = BertForQuestionAnswering if name == "qa" else BertForSequenceClassification
+    heads = {"qa": BertForQuestionAnswering, "ner": BertForTokenClassification}
+    cls = heads.get(name, BertForSequenceClassification)
     predict = nlpbook.load(saved(cls, task=recipe.task_name, max_seq_length=48))
     assert predict.recipe is recipe and predict.args.max_seq_length == 48
     found = predict(list(recipe.examples))
@@ -45,7 +54,12 @@ def test_record_of_the_folder_names_the_task(saved, name):
 
 
 @pytest.mark.parametrize(
-    ("cls", "name"), [(BertForSequenceClassification, "doc-cls"), (BertForQuestionAnswering, "qa")]
+    ("cls", "name"),
+    [
+        (BertForSequenceClassification, "doc-cls"),
+        (BertForTokenClassification, "ner"),
+        (BertForQuestionAnswering, "qa"),
+    ],
 )
 def test_foreign_folder_is_opened_by_its_architecture(saved, cls, name):
     assert nlpbook.load(saved(cls)).recipe is load_recipe(name)

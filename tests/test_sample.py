@@ -15,6 +15,7 @@ from nlpbook_nbs.core.corpora import corpus_examples, sample_root
 from nlpbook_nbs.core.prechecks import check_labels, unseen_labels
 from nlpbook_nbs.core.recipes import TASKS, load_recipe, with_defaults
 from nlpbook_nbs.core.settings import NlpbookError, Profile
+from nlpbook_nbs.ner import NERCorpus, NERDataset
 from nlpbook_nbs.paircls import KlueNLICorpus
 from nlpbook_nbs.qa import KorQuADV1Corpus, QADataset
 
@@ -58,7 +59,10 @@ def test_the_first_rows_the_quick_profile_reads_hold_every_label_about_equally(t
     args = recipe.train_arguments(**with_defaults(recipe, {}, QUICK))
     rows = corpus_examples(recipe.open_corpus(args), args, "train")
     assert 0 < len(rows) <= recipe.sample
-    if task != "qa":
+    if task == "ner":
+        labels = [entity.label for row in rows for entity in row.entities]
+        assert len(set(labels)) == 6 and all(labels.count(label) > 50 for label in set(labels))
+    elif task != "qa":
         labels = [row.label for row in rows]
         shares = [labels.count(label) / len(labels) for label in set(labels)]
         assert len(shares) == {"doc-cls": 2, "pair-cls": 3}[task] and max(shares) - min(shares) < 0.04
@@ -83,6 +87,7 @@ def test_real_texts_ship_with_their_licence_their_source_and_what_was_changed(na
 DATASETS = {
     "doc-cls": (ClassificationDataset, NsmcCorpus),
     "pair-cls": (ClassificationDataset, KlueNLICorpus),
+    "ner": (NERDataset, NERCorpus),
     "qa": (QADataset, KorQuADV1Corpus),
 }
 
@@ -93,14 +98,15 @@ def dataset(small_training, mini_tokenizer):
         recipe, (kind, corpus) = load_recipe(task), DATASETS[task]
         lengths = {"max_seq_length": 64, "doc_stride": 16} if task == "qa" else {}
         options = {**small_training, "downstream_corpus_name": recipe.corpus, **lengths, **changes}
-        return kind(recipe.train_arguments(**options), mini_tokenizer, corpus(), mode)
+        args = recipe.train_arguments(**options)
+        return kind(args, mini_tokenizer, corpus(args) if task == "ner" else corpus(), mode)
 
     return make
 
 
 def rows_of(data):
     """데이터셋에 든 예시의 수."""
-    return len(data.examples) if isinstance(data, QADataset) else len(data)
+    return len(data.examples) if hasattr(data, "examples") else len(data)
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -1,7 +1,7 @@
 """모델과 값싼 방법을 같은 말뭉치에서 나란히 잽니다. 표 하나에 명령 하나입니다.
 
-    python tools/reference.py sample-nsmc|sample-klue-nli|sample-kornli|sample-qa [말뭉치폴더 [작업폴더]]
-    python tools/reference.py nsmc|klue-nli|kornli|korsts|qa 말뭉치폴더 [작업폴더]
+    python tools/reference.py sample-nsmc|sample-klue-nli|sample-kornli|sample-ner|sample-qa [말뭉치폴더 [작업폴더]]
+    python tools/reference.py nsmc|klue-nli|kornli|korsts|ner|qa 말뭉치폴더 [작업폴더]
         [--models random,mini,small] [--small 폴더] [--seeds 7,8,9] [--max_train_samples 수 | --full_sample]
         [--epochs 2 --learning_rate 1e-4 …: 그 밖의 학습 설정은 그대로 넘깁니다]
 
@@ -31,6 +31,7 @@ from nlpbook_nbs.core.corpora import sample_root
 from nlpbook_nbs.core.digests import digest_of, file_digest
 from nlpbook_nbs.core.files import written_aside
 from nlpbook_nbs.core.folders import EMBEDDED_MODELS, resolve_model_name
+from nlpbook_nbs.core.iob import Entity
 from nlpbook_nbs.core.recipes import load_recipe
 from nlpbook_nbs.core.settings import NlpbookError, require, set_logger
 
@@ -180,6 +181,10 @@ class Measurement:
             return [
                 found["answer"] for found in model([(row.question_text, row.context_text) for row in test])
             ]
+        if self.table.task == "ner":
+            found = model([row.text for row in test])
+            names = ("start", "end", "label")
+            return [[Entity(*(each[name] for name in names)) for each in row["entities"]] for row in found]
         paired = test[0].text_b is not None
         found = model.probabilities([(row.text_a, row.text_b) if paired else row.text_a for row in test])
         if found.shape[1] == 1:

@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,11 @@ from nlpbook_nbs.core.baselines import (
     nearest_words,
     words_at,
 )
+from nlpbook_nbs.core.entity_baselines import EntityDictionary, WindowTagger
 from nlpbook_nbs.core.files import read_json, written_aside
+from nlpbook_nbs.core.iob import tags_of
 from nlpbook_nbs.core.tables import read_labeled_texts
+from nlpbook_nbs.ner import NERCorpus
 from nlpbook_nbs.paircls import (
     NLI_LABELS,
     KlueNLICorpus,
@@ -111,6 +115,16 @@ def read_sample_qa(root, work):
     return Parts(corpus, corpus.get_examples(folder, "train"), corpus.get_examples(folder, "val"))
 
 
+def read_ner(root, work):
+    """KLUE-NER. 개발 파일(`_dev`)이 시험이고, 검증 파일(`_val`)은 있을 때만 씁니다."""
+    folder = root / "klue-ner"
+    corpus = NERCorpus(
+        SimpleNamespace(downstream_corpus_root_dir=str(root), downstream_corpus_name="klue-ner")
+    )
+    val = corpus.get_examples(folder, "val") if (folder / "klue-ner-v1.1_val.tsv").is_file() else None
+    return Parts(corpus, *(corpus.get_examples(folder, mode) for mode in ("train", "test")), val)
+
+
 def split_korquad(path, folder):
     """KorQuAD 파일 하나를 글 단위로 나누어 `folder`에 공식 파일 이름으로 씁니다."""
     articles = read_json(path)["data"]
@@ -159,6 +173,12 @@ def cheap_readers(train, test):
     yield "질문에 가까운 어절", [nearest_words(row.question_text, row.context_text) for row in test]
 
 
+def cheap_entities(train, test):
+    dictionary = EntityDictionary().fit(train)
+    yield "사전", [dictionary(row.text) for row in test]
+    yield "글자 둘레의 선형 모델", WindowTagger().fit(train).predict([row.text for row in test])
+
+
 # 채점: 지표마다 시험 문항의 점수 (n,)
 
 
@@ -179,6 +199,46 @@ def grade_reading(test, answers):
         100.0 * max(exact_match(answer, gold) for gold in row.answers) for row, answer in zip(test, answers)
     ]
     return {"F1": np.array([100.0 * best_f1(*each) for each in zip(test, answers)]), "EM": np.array(exact)}
+
+
+def _matches(golds, founds, names):
+    """문장마다, 이름마다의 `[맞은 수, 찾은 수, 정답의 수]` `(n, 이름의 수, 3)`."""
+    return np.array(
+        [
+            [[len(gold[name] & found[name]), len(found[name]), len(gold[name])] for name in names]
+            for gold, found in zip(golds, founds)
+        ]
+    )
+
+
+def _by_label(entities, names):
+    return {name: {each for each in entities if each.label == name} for name in names}
+
+
+def _by_tag(text, entities, names):
+    letters = [(tag, place) for place, tag in enumerate(tags_of(len(text), entities)) if text[place] != " "]
+    return {name: {place for tag, place in letters if tag == name} for name in names}
+
+
+def grade_entities(test, answers):
+    kinds = sorted({entity.label for row in test for entity in row.entities})
+    tags = ["O", *(f"{part}-{kind}" for kind in kinds for part in "BI")]
+    golds = [row.entities for row in test]
+    found = {
+        "개체명 macro F1": [[_by_label(each, kinds) for each in rows] for rows in (golds, answers)] + [kinds],
+        "글자 macro F1": [
+            [_by_tag(row.text, each, tags) for row, each in zip(test, rows)] for rows in (golds, answers)
+        ]
+        + [tags],
+    }
+    return {name: _matches(*each) for name, each in found.items()}
+
+
+def macro_f1(test, values):
+    """문장마다의 수를 모두 더해 구한 F1의, 종류마다의 평균. 한 번도 나오지 않은 종류는 뺍니다."""
+    hits, *others = values.sum(axis=0).T
+    total = sum(others)
+    return float(np.mean(2 * hits[total > 0] / total[total > 0])) if total.any() else 0.0
 
 
 def average(test, values):
@@ -221,6 +281,15 @@ READING = {
     "grade": grade_reading,
     "digits": 1,
 }
+ENTITIES = {
+    "task": "ner",
+    "corpus": "klue-ner",
+    "unit": ("문장", "개"),
+    "read": read_ner,
+    "cheap": cheap_entities,
+    "grade": grade_entities,
+    "score": macro_f1,
+}
 NLI_SETTINGS = {
     "settings": DECAY | {"epochs": 8, "batch_size": 32},
     "rates": {
@@ -233,6 +302,7 @@ TABLES = {
     "sample-nsmc": Table("패키지에 든 NSMC 리뷰", read=read_nsmc, **REVIEWS),
     "sample-klue-nli": Table("패키지에 든 KLUE-NLI", corpus="klue-nli", read=read_klue_nli, **PAIRS),
     "sample-kornli": Table("패키지에 든 KorNLI(XNLI)", corpus="kornli", read=read_kornli, **PAIRS),
+    "sample-ner": Table("패키지에 든 KLUE-NER", **ENTITIES),
     "sample-qa": Table("패키지에 든 지문과 질문", read=read_sample_qa, **READING),
     "nsmc": Table(
         "NSMC",
@@ -256,6 +326,16 @@ TABLES = {
         score=rank_correlation,
         settings=DECAY | {"epochs": 4, "batch_size": 32},
         rates={"small": {"learning_rate": 1e-4}},
+    ),
+    "ner": Table(
+        "KLUE-NER (개발 파일에서 나눈 것)",
+        **ENTITIES,
+        settings=DECAY | {"epochs": 8, "batch_size": 16},
+        rates={
+            "random": {"learning_rate": 5e-4},
+            "mini": {"learning_rate": 5e-4},
+            "small": {"learning_rate": 2e-4, "epochs": 5},
+        },
     ),
     "qa": Table(
         "KorQuAD 1.0 (개발 파일을 글 단위로 나눔)",

@@ -106,10 +106,9 @@ def export_model(
     """`task.model`을 `downstream_model_dir`에 허깅페이스 폴더로 저장합니다. 모든 프로세스가 함께 부르고, 대표만 씁니다."""
     from nlpbook_nbs import __version__
 
+    whole = trainer.strategy.lightning_module_state_dict()
     state = {
-        name.removeprefix("model."): value
-        for name, value in trainer.strategy.lightning_module_state_dict().items()
-        if name.startswith("model.")
+        name.removeprefix("model."): value for name, value in whole.items() if name.startswith("model.")
     }
     args, model = trainer.args, getattr(task, "model", None)  # type: Any, Any
     if not trainer.is_global_zero or not hasattr(model, "save_pretrained"):
@@ -141,6 +140,8 @@ def export_model(
     }
 
     def save(folder: Path) -> None:
+        if hasattr(task, "save_beside"):  # 모델 밖의 가중치나 파일이 있는 과제
+            task.save_beside(folder, model.config, whole)
         save_weights(model, folder, state, getattr(args, "save_dtype", "float32"))
         if hasattr(data, "tokenizer"):
             matched_tokenizer(data.tokenizer, model).save_pretrained(folder)

@@ -48,8 +48,8 @@ def model_inputs(
     model: Any,  # transformers 모델
     batch: dict[str, Any],  # 텐서 사전
 ) -> dict[str, Any]:
-    """배치에서 모델이 받는 열. 예시의 번호(`index`)와, 문장 구분을 쓰지 않는 모델(RoBERTa 등)의 `token_type_ids`를 뺍니다."""
-    left_out = {"index"} if takes_types(model) else {"index", "token_type_ids"}
+    """배치에서 모델이 받는 열. 예시의 번호(`index`), 글자의 열(`letters`), 문장 구분을 쓰지 않는 모델(RoBERTa 등)의 `token_type_ids`를 뺍니다."""
+    left_out = {"index", "letters"} if takes_types(model) else {"index", "letters", "token_type_ids"}
     return {name: tensor for name, tensor in batch.items() if name not in left_out}
 
 # %% ../../nbs/core/models.ipynb #8daca9b6

@@ -69,6 +69,7 @@ class Command:
 TASKS: dict[str, str] = {  # 과제의 이름 → RECIPE가 있는 모듈
     "doc-cls": "nlpbook_nbs.classification",
     "pair-cls": "nlpbook_nbs.paircls",
+    "ner": "nlpbook_nbs.ner",
     "qa": "nlpbook_nbs.qa",
 }
 GROUPS: dict[str, tuple[str, str]] = {  # 묶음의 이름 → (COMMANDS가 있는 모듈, 설명)

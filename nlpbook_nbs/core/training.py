@@ -198,6 +198,8 @@ def _test_metrics(trainer, task, args, val_dataset, test_dataset, make_loader, r
     if best:
         from nlpbook_nbs.core.resume import load_checkpoint
 
-        task.load_state_dict(load_checkpoint(best)["state_dict"])
+        checkpoint = load_checkpoint(best)
+        task.on_load_checkpoint(checkpoint)
+        task.load_state_dict(checkpoint["state_dict"])
     (found,) = trainer.test(task, make_loader(test_dataset, args, False), verbose=False)
     return {name: finite_number(value) for name, value in found.items()}
