@@ -221,7 +221,7 @@ RECIPE = Recipe(
             "lr_scheduler": "linear",
             "warmup_ratio": 0.1,
             "epochs": 3,
-            "freeze_layers": "6",
+            "freeze_layers": "auto",
             "monitor": derived("max val_acc"),
         },
         "nlpbook-mini": {
