@@ -149,14 +149,14 @@ def test_models_without_layers_of_their_own_are_refused(name):
 
 def test_number_of_frozen_layers_follows_the_count_of_operations_only():
     rule = {"epochs": 2, "layers": 12, "weights": 1_769_472}
-    found = [layers_to_freeze(tokens, **rule) for tokens in (1, 40_000, 60_000, 80_000, 160_000, 10**9)]
-    assert found == sorted(found) and found[0] == 0 and 0 < found[2] < 10 and found[-1] == 10
-    assert layers_to_freeze(80_000, **rule, passes=4) < layers_to_freeze(80_000, **rule)
-    assert layers_to_freeze(40_000, **rule, checked=40_000) > layers_to_freeze(40_000, **rule)
-    assert layers_to_freeze(10**9, epochs=1, layers=2, weights=10**6) == 0
+    found = [layers_to_freeze(tokens, **rule) for tokens in (1, 26_000, 32_000, 80_000, 160_000, 10**9)]
+    assert found == sorted(found) and found[0] == 0 and 0 < found[1] < found[2] < 6 and found[-1] == 6
+    assert layers_to_freeze(32_000, **rule, passes=4) < layers_to_freeze(32_000, **rule)
+    assert layers_to_freeze(26_000, **rule, checked=26_000) > layers_to_freeze(26_000, **rule)
+    assert layers_to_freeze(10**9, epochs=1, layers=1, weights=10**6) == 0
 
 
-def test_automatic_number_is_said_recorded_and_leaves_two_layers(fit, messages, monkeypatch, tmp_path):
+def test_automatic_number_is_said_recorded_and_leaves_half_of_the_layers(fit, messages, monkeypatch, tmp_path):
     monkeypatch.setattr("nlpbook_nbs.core.freezing.QUICK_RATE", 1.0)
     _, task = fit(freeze_layers="auto", options={"max_steps": 1})
     assert task.frozen_layers == 2 and read_model_record(tmp_path / "model")["freeze_layers"] == 2

@@ -88,8 +88,8 @@ def layers_to_freeze(
     passes: int = 6,  # 배우는 층이 토큰과 가중치마다 하는 계산의 수. LoRA이면 4
     checked: int = 0,  # 에폭마다 읽기만 하는 검증 데이터의 토큰 수
 ) -> int:
-    """계산량이 빠른 예산에 들어가는 가장 적은 층의 수. 무엇이라도 배우도록 두 층은 남깁니다."""
-    most = max(layers - 2, 0)
+    """계산량이 빠른 예산에 들어가는 가장 적은 층의 수. 예산을 넘더라도 절반보다 많이 얼리지는 않습니다."""
+    most = layers // 2
     for frozen in range(most):
         learned, frozen_once = layers - frozen, 2 * frozen * (tokens + checked)
         work = learned * epochs * (passes * tokens + 2 * checked) + frozen_once
