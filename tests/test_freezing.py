@@ -156,7 +156,9 @@ def test_number_of_frozen_layers_follows_the_count_of_operations_only():
     assert layers_to_freeze(10**9, epochs=1, layers=1, weights=10**6) == 0
 
 
-def test_automatic_number_is_said_recorded_and_leaves_half_of_the_layers(fit, messages, monkeypatch, tmp_path):
+def test_automatic_number_is_said_recorded_and_leaves_half_of_the_layers(
+    fit, messages, monkeypatch, tmp_path
+):
     monkeypatch.setattr("nlpbook_nbs.core.freezing.QUICK_RATE", 1.0)
     _, task = fit(freeze_layers="auto", options={"max_steps": 1})
     assert task.frozen_layers == 2 and read_model_record(tmp_path / "model")["freeze_layers"] == 2
