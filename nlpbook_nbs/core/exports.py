@@ -107,9 +107,7 @@ def export_model(
     from nlpbook_nbs import __version__
 
     whole = trainer.strategy.lightning_module_state_dict()
-    state = {
-        name.removeprefix("model."): value for name, value in whole.items() if name.startswith("model.")
-    }
+    state = {name.removeprefix("model."): value for name, value in whole.items() if name.startswith("model.")}
     args, model = trainer.args, getattr(task, "model", None)  # type: Any, Any
     if not trainer.is_global_zero or not hasattr(model, "save_pretrained"):
         return

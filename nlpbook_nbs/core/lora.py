@@ -33,10 +33,11 @@ def add_lora(
     if has_lora(model):
         return
     body = model.base_model
+    targets: Any = usual.get(model.config.model_type, "all-linear")
     config = LoraConfig(
         r=rank,
         lora_alpha=alpha,
-        target_modules=usual.get(model.config.model_type, "all-linear"),
+        target_modules=targets,
         fan_in_fan_out=any(type(each).__name__ == "Conv1D" for each in body.modules()),  # GPT-2의 선형층
     )
     inject_adapter_in_model(config, body)
