@@ -315,13 +315,16 @@ def _counted_accuracy(recipe: Any, args: Any) -> float:
     return ngram_classifier().fit(*zip(*train[: args.max_train_samples])).score(*zip(*test))
 
 
+_LEARN = ("--seed", "7", "--freeze_layers", "0")  # 처음 보는 점수이니, 조금 더 걸려도 모든 층을 배웁니다
+
+
 def _learn(options: argparse.Namespace, rest: list[str]) -> None:
     from nlpbook_nbs.core.exercises import chapters
 
     os.environ["NLPBOOK_PROFILE"] = "quick"
     recipe = load_recipe("doc-cls")
     with contextlib.redirect_stdout(sys.stderr):
-        args = parse_train_arguments(recipe, ["--seed", "7", *rest], "nlpbook learn")
+        args = parse_train_arguments(recipe, [*_LEARN, *rest], "nlpbook learn")
         print(f"{get_profile()}", flush=True)
         set_logger(args)
         result = recipe.train(args)
