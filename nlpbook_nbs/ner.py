@@ -115,7 +115,7 @@ class NERCorpus:
     """개체명을 표시한 말뭉치. 설정에 적힌 폴더의 학습 파일에서 개체명의 종류를 알아냅니다.
 
     읽는 파일: KLUE-NER의 `klue-ner-v1.1_train.tsv`와 `_dev.tsv`, 책의 `train.txt`와 `val.txt`, `train.conll`, `train.jsonl` …
-    파일의 꼴은 내용을 보고 알아봅니다(`read_tagged`). 태그는 `O`, 그다음 종류의 가나다순으로 `B-종류`, `I-종류`입니다.
+    파일의 꼴은 내용을 보고 알아봅니다(`read_tagged`). 태그는 `O`가 먼저이고, 그다음은 종류의 이름순으로 `B-종류`, `I-종류`입니다.
     """
 
     def __init__(self, args: Any) -> None:

@@ -268,7 +268,7 @@ def mean_and_range(
 # %% ../../nbs/core/baselines.ipynb #19417461
 @dataclass(frozen=True)
 class Difference:
-    """같은 시험 문항에서 잰 두 방법의 차이. `str`로 바꾸면 그 값어치를 말하는 한 문장입니다."""
+    """같은 시험 문항에서 잰 두 방법의 차이. `str`로 바꾸면 그 차이를 믿을 만한지 말하는 글이 됩니다."""
 
     model: str  # 모델의 이름
     cheap: str  # 견준 방법의 이름

@@ -146,7 +146,7 @@ def choose_tokens(
     min_count: int = 3,  # 글에 이보다 드문 긴 조각은 버립니다
     every: int = 5,  # 줄 몇 개마다 하나를 셀지
 ) -> tuple[dict[str, str], np.ndarray]:
-    """`(새 토큰 → 벡터를 가져올 조각, 토큰마다 글에 나온 횟수 (어휘,))`. 특별한 토큰 다섯이 앞에, 나머지는 흔한 차례로 옵니다."""
+    """`(새 토큰 → 벡터를 가져올 조각, 토큰마다 글에 나온 횟수 (어휘,))`. 특수 토큰 다섯이 앞에, 나머지는 흔한 차례로 옵니다."""
     counts, letters = count_pieces(tokenizer, where, every)
     kept = {
         piece: count
@@ -163,7 +163,7 @@ def choose_tokens(
     return chosen, np.array([used.get(token, 0) for token in chosen])
 
 # %% ../../nbs/core/conversion.ipynb #c4092ca5
-HEAD_OFFSET, HEAD_SCALE = 6.0, 0.2  # GELU가 거의 곧은 곳, 점수의 크기
+HEAD_OFFSET, HEAD_SCALE = 6.0, 0.2  # GELU가 거의 직선인 곳, 점수의 크기
 
 
 @torch.no_grad()

@@ -86,7 +86,7 @@ class EntityBook:
         self.found.update(zip(indices.tolist(), parts))
 
     def gathered(self) -> "EntityBook":
-        """모든 프로세스의 공책을 합친 새 공책."""
+        """모든 프로세스가 모은 것을 합친 새 `EntityBook`."""
         merged = EntityBook(self.names, self.by_token)
         for found in gather_objects(self.found):
             merged.found |= found

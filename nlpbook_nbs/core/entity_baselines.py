@@ -21,7 +21,7 @@ class EntityDictionary:
 
     def __init__(
         self,
-        share: float = 0.0,  # 나온 곳 가운데 개체였던 비율이 이보다 낮은 글은 외우지 않습니다 (0과 1 사이)
+        share: float = 0.0,  # 나온 곳 가운데 개체였던 비율이 이보다 낮은 말은 외우지 않습니다 (0과 1 사이)
     ) -> None:
         require(0 <= share <= 1, f"share={share}: 비율은 0과 1 사이여야 합니다.")
         self.share = share
@@ -88,7 +88,7 @@ _BITS = 20
 
 
 def _shapes(codes: np.ndarray) -> np.ndarray:
-    """글자의 갈래: 0 글의 밖, 1 그 밖, 2 빈칸, 3 숫자, 4 로마자, 5 한글."""
+    """글자의 갈래: 0 글의 바깥, 1 나머지, 2 빈칸, 3 숫자, 4 로마자, 5 한글."""
     letters = ((65, 91), (97, 123))
     found = np.ones(len(codes), np.uint64)
     for shape, spans in {2: ((32, 33),), 3: ((48, 58),), 4: letters, 5: ((0xAC00, 0xD7A4),)}.items():
@@ -127,7 +127,7 @@ class WindowTagger:
 
     def __init__(
         self,
-        cost: float = 0.2,  # 틀린 글자에 매기는 값. 클수록 학습 자료에 꼭 맞춥니다
+        cost: float = 0.2,  # 틀린 글자에 주는 벌점. 클수록 학습 자료에 더 꼭 맞춥니다
         seed: int = 7,
     ) -> None:
         self.cost, self.seed = cost, seed

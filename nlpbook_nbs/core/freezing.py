@@ -18,7 +18,7 @@ def encoder_layers(
 ) -> nn.ModuleList:
     """몸통(`base_model`)에 있는 층의 목록, 아래층부터.
 
-    여러 층이 가중치를 함께 쓰거나(ALBERT) 인코더와 디코더가 따로이면(BART) 층을 하나씩 얼릴 수 없으므로 `NlpbookError`를 냅니다.
+    여러 층이 가중치를 함께 쓰거나(ALBERT) 인코더와 디코더가 따로 있으면(BART) 층을 하나씩 얼릴 수 없으므로 `NlpbookError`를 냅니다.
     """
     config, body = model.config, model.base_model
     count = getattr(config, "num_hidden_layers", None)

@@ -38,7 +38,7 @@ def inner_tags(
     return torch.eye(len(names))[inner]
 
 # %% ../../nbs/core/letters.ipynb #c973d35c
-PIECES = 1 << 17  # 조각의 번호의 수
+PIECES = 1 << 17  # 조각에 매길 번호의 수
 _SPANS = tuple(
     (start, size)
     for size in (1, 2, 3)
@@ -53,7 +53,7 @@ _MIX = 0x1E3779B97F4A7C15
 def piece_numbers(
     near: torch.Tensor,  # 글자와 그 둘레의 글자들 `(n, 2 * NEAR + 1)`. 문장의 밖은 0
 ) -> torch.Tensor:
-    """글자마다 둘레에 있는 조각들의 번호 `(n, 조각의 수)`. 번호는 0과 `PIECES` 사이입니다."""
+    """글자마다 둘레에 있는 조각들의 번호 `(n, 조각의 수)`. 번호는 0 이상 `PIECES` 미만입니다."""
     kinds = torch.bucketize(near, torch.tensor(_EDGES, device=near.device), right=True)
     listed = [(near, span) for span in _SPANS] + [(kinds, span) for span in _KINDS]
     found = []
@@ -66,7 +66,7 @@ def piece_numbers(
     return torch.stack(found, dim=1)
 
 # %% ../../nbs/core/letters.ipynb #296e098e
-_WIDE = 30.0  # 조각의 무게가 빨리 자라게 하는 배수. 드물게 나오는 조각은 몇 번 고칠 기회밖에 없습니다
+_WIDE = 30.0  # 조각의 가중치가 빨리 자라게 하는 배수. 드물게 나오는 조각은 가중치를 고칠 기회가 몇 번밖에 없습니다
 
 
 class LetterHead(nn.Module):
@@ -87,7 +87,7 @@ class LetterHead(nn.Module):
         self.register_buffer("inner", torch.eye(labels))
         for table in (self.place, self.rest):
             nn.init.normal_(table.weight, std=0.02)
-        # 배우지 않은 글자는 점수를 바꾸지 않고, 배우기 전의 답은 토큰마다 정한 답과 같습니다.
+        # 배우지 않은 글자는 점수를 바꾸지 않고, 배우기 전의 답은 토큰의 답을 나누어 가진 것입니다.
         for weight in (self.code.weight, self.pieces.weight, self.out.weight, self.out.bias):
             nn.init.zeros_(weight)
 

@@ -20,7 +20,7 @@ def has_lora(
 def add_lora(
     model: Any,  # transformers 모델. 이 객체를 고칩니다
     rank: int,  # 행렬의 계수
-    alpha: int,  # 곱한 결과를 `alpha / rank`배로 더합니다
+    alpha: int,  # 두 행렬을 곱한 것을 `alpha / rank`배 하여 더합니다
 ) -> None:
     """몸통의 가중치를 얼리고 LoRA의 행렬을 끼웁니다. 이미 끼운 모델은 그대로 둡니다. peft가 없으면 `NlpbookError`를 냅니다."""
     try:

@@ -134,19 +134,24 @@ def write_states(
 LARGEST = 8 << 30  # 저장해 둘 상태의 크기의 한도 (바이트)
 
 
+# 얼린 층의 계산과 상관없이, 저장할 때 적는 것들
+_SAID = {"_name_or_path", "architectures", "id2label", "label2id", "problem_type", "transformers_version"}
+
+
 def weights_digest(
     model: Any,  # 아래층을 얼린 transformers 모델
     count: int,  # 얼린 층의 수
 ) -> str:
     """얼린 가중치와 모델의 구조를 정하는 설정의 지문 (16진수 32자)."""
-    parts = [type(model).__name__, model.config.to_json_string(use_diff=False)]
+    usual, shape = type(model.config)().to_dict(), model.config.to_dict()
+    parts = [type(model).__name__, *(f"{key}={shape[key]}" for key in sorted(usual) if key not in _SAID)]
     held = [weight for part in lower_part(model, count) for weight in _plain_weights(part)]
     digests = (digest_of(weight.detach().cpu().numpy().tobytes()) for weight in held)
     return digest_of(*map(str.encode, (*parts, *digests)))
 
 
 def _plain_weights(part: nn.Module) -> Iterator[nn.Parameter]:
-    # 얼린 층에 끼운 LoRA의 행렬은 무작위이지만, 함께 얼어 곱이 0인 채입니다.
+    # 얼린 층에 끼운 LoRA의 행렬은 A가 무작위여도 B가 0인 채로 함께 얼어 있어 곱이 0입니다.
     return (weight for name, weight in part.named_parameters() if ".lora_" not in name)
 
 

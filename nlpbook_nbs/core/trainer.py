@@ -29,7 +29,7 @@ from .divergence import StopOnDivergence
 from .exports import EXPORT_PART, export_model
 from .files import explain_os_errors
 from .folders import CHECKPOINTS, check_model_task
-from .freezing import QUICK_SECONDS, encoder_layers, fitting_layers
+from .freezing import encoder_layers, fitting_layers
 from .history import History
 from .models import check_fit
 from .paths import replace
@@ -235,10 +235,9 @@ class Trainer(pl.Trainer):
         model.freeze_lower(fitting_layers(model.model, data, self.args.epochs, passes, checked))
         if model.frozen_layers and self.is_global_zero:
             logger.info(
-                "%d층 가운데 아래 %d층을 얼립니다(학습이 %d초 안팎에 끝나도록). 모두 배우려면 freeze_layers=0",
+                "%d층 가운데 아래 %d층을 얼려 학습 시간을 줄입니다. 모두 배우려면 freeze_layers=0",
                 len(encoder_layers(model.model)),
                 model.frozen_layers,
-                QUICK_SECONDS,
             )
 
     @contextmanager
