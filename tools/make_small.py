@@ -2,7 +2,7 @@
 
     python tools/make_small.py convert 원본 글 폴더
     python tools/make_small.py adapt 폴더 글.txt 리뷰.txt 작업폴더 [--korquad 파일]
-    python tools/make_small.py adapt 폴더 글.txt 리뷰.txt 작업폴더 --cooldown 200
+    python tools/make_small.py adapt 폴더 글.txt 리뷰.txt 작업폴더 --cooldown 170
     python tools/make_small.py pack 작업폴더/cooled 넣을폴더 --curve 작업폴더
 
 adapt는 SIGTERM을 받으면 저장하고 끝내며, 같은 명령을 다시 부르면 이어서 배웁니다. 얼마나 오래 배울지는 그때그때 정하고,
