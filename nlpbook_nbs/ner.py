@@ -241,15 +241,16 @@ def train_ner(
     return result | {"test_sentences": len(test.examples)}
 
 # %% ../nbs/04_ner.ipynb #1c8ca927
-_COMMON = {"batch_size": 16, "lr_scheduler": "linear", "warmup_ratio": 0.1, "monitor": "max val_f1"}
+_COMMON = {"lr_scheduler": "linear", "warmup_ratio": 0.1, "monitor": "max val_f1"}
 RECIPE = Recipe(
     title="개체명 인식",
     train_arguments=NERTrainArguments,
     deploy_arguments=NERDeployArguments,
     corpus="klue-ner",
     training={
-        "nlpbook-mini": _COMMON | {"learning_rate": 5e-4, "epochs": 6},
-        "nlpbook-small": _COMMON | {"learning_rate": 2e-4, "epochs": 3},
+        "nlpbook-small": _COMMON
+        | {"learning_rate": 3e-4, "epochs": 2, "batch_size": 8, "freeze_layers": "auto"},
+        "nlpbook-mini": _COMMON | {"learning_rate": 5e-4, "epochs": 6, "batch_size": 16},
     },
     head="ForTokenClassification",
     open_corpus=open_corpus,

@@ -122,6 +122,13 @@ def window_features(
     return csr_matrix((np.ones(indices.size, np.float32), indices.ravel(), ends), (len(rows), 1 << _BITS))
 
 # %% ../../nbs/core/entity_baselines.ipynb #6968927d
+def _without_edges(text: str, entity: Entity) -> Entity:
+    # 빈칸에도 태그를 매기므로, 앞뒤에 붙은 빈칸은 떼어 냅니다.
+    whole = text[entity.start : entity.end]
+    start = entity.start + len(whole) - len(whole.lstrip())
+    return Entity(start, start + len(whole.strip()), entity.label)
+
+
 class WindowTagger:
     """글자의 둘레를 보는 선형 모델(서포트 벡터 머신)과 비터비. 쓰는 법은 `EntityDictionary`와 같습니다."""
 
@@ -166,7 +173,9 @@ class WindowTagger:
         scores[:, self.model.classes_] = -np.logaddexp(0, -margins)
         ends = np.cumsum([len(each) for each in texts])
         paths = best_paths(np.split(scores, ends[:-1]), self.names)
-        return [entities_of([self.names[tag] for tag in path]) for path in paths]
+        found = [entities_of([self.names[tag] for tag in path]) for path in paths]
+        trimmed = ([_without_edges(text, each) for each in row] for text, row in zip(texts, found))
+        return [[each for each in row if each.end > each.start] for row in trimmed]
 
     def __call__(
         self,
