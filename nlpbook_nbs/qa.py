@@ -310,8 +310,10 @@ RECIPE = Recipe(
     corpus="korquad-v1",
     training={
         "nlpbook-small": {
-            "batch_size": 16,
-            "learning_rate": 1e-4,
+            "max_seq_length": 384,
+            "doc_stride": 128,
+            "batch_size": 8,
+            "learning_rate": 2e-4,
             "lr_scheduler": "linear",
             "warmup_ratio": 0.1,
             "epochs": 2,
