@@ -54,6 +54,7 @@ async def read_json(
         413,
         "too_large",
         f"보낸 것이 너무 큽니다. {max_bytes:,}바이트까지 받으니 글을 줄이거나 나누어 보내세요.",
+        Connection="close",  # 끊지 않으면 서버가 나머지를 끝까지 받아 버립니다.
     )
     if told.isdecimal() and int(told) > max_bytes:
         raise large

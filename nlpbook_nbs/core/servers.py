@@ -176,15 +176,12 @@ def run_workers(
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
-    more = {
-        "factory": True,
-        "workers": workers,
-        "timeout_worker_healthcheck": 120,
-    }  # 모델을 읽는 동안은 늦습니다.
+    # 모델을 읽는 동안에는 일꾼의 대답이 늦습니다. 이보다 오래 대답이 없으면 죽은 것으로 봅니다.
+    settings = {"timeout_worker_healthcheck": 30} | settings | {"factory": True, "workers": workers}
     with tempfile.TemporaryDirectory(prefix="nlpbook-metrics-") as metrics:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics  # 일꾼들의 수치를 합칠 곳
         try:
-            manager = Multiprocess(uvicorn.Config(factory, **(settings | more)), [listener])
+            manager = Multiprocess(uvicorn.Config(factory, **settings), [listener])
             manager.run()
         finally:
             del os.environ["PROMETHEUS_MULTIPROC_DIR"]
