@@ -8,6 +8,7 @@ from . import ner as ner
 from . import paircls as paircls
 from . import pretrain as pretrain
 from . import qa as qa
+from . import serve as serve
 from . import widgets as widgets
 from .core.settings import NlpbookError as NlpbookError
 from .core.settings import get_profile as get_profile

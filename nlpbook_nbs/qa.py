@@ -32,12 +32,7 @@ from .core.tasks import Task
 from .core.training import run_training
 from .core.unread import NOTES, tell_notes
 from .core.web import book_service
-from nlpbook_nbs.core.windows import (
-    QAFeatures,
-    WindowDataset,
-    WindowEncoder,
-    check_windows,
-)
+from .core.windows import QAFeatures, WindowDataset, WindowEncoder, check_windows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
