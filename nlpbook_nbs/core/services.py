@@ -39,7 +39,7 @@ class Field:
 
         require(
             isinstance(value, str),
-            f"{self.name}: 글이 와야 하는데 {_json_kind(value)}이(가) 왔습니다. 글을 보내세요.",
+            f"{self.name}: 글이 와야 하는데 받은 것은 {_json_kind(value)}입니다. 글을 보내세요.",
         )
         check_unicode(value, self.title)
         require(
@@ -51,7 +51,7 @@ class Field:
         found = None if isinstance(value, (bool, list, dict)) else _as_number(value)
         require(
             found is not None and (self.kind is float or found == int(found)),
-            f"{self.name}: {'정수' if self.kind is int else '수'}가 와야 하는데 {str(value)[:20]!r}이(가) 왔습니다. 고쳐서 다시 보내세요.",
+            f"{self.name}: {'정수' if self.kind is int else '수'}가 와야 하는데 받은 것은 {str(value)[:20]!r}입니다. 고쳐서 다시 보내세요.",
         )
         low, high = (edge if edge is not None else found for edge in (self.low, self.high))
         require(low <= found <= high, f"{self.name}={found:g}: {self.range}의 값을 보내세요.")  # type: ignore[operator]
@@ -106,7 +106,7 @@ class Service:
             body = {self.fields[0].name: body}
         require(
             isinstance(body, dict),
-            f"{where}{self.shape} 꼴의 JSON이 와야 하는데 {_json_kind(body)}이(가) 왔습니다.",
+            f"{where}{self.shape} 꼴의 JSON이 와야 하는데 받은 것은 {_json_kind(body)}입니다. 고쳐서 다시 보내세요.",
         )
         known = [field.name for field in self.fields]
         unknown = [str(name)[:30] for name in body if name not in known]
