@@ -56,7 +56,7 @@ def install():
     call(sys.executable, "-m", "venv", VENV)
     pip("--upgrade", "pip")
     pip("--constraint", "constraints.txt", "setuptools", "wheel")
-    pip("--constraint", "constraints.txt", "--no-build-isolation", "--editable", ".[dev,lora,notebook]")
+    pip("--constraint", "constraints.txt", "--no-build-isolation", "--editable", ".[dev,lora,notebook,onnx]")
     INSTALLED.touch()
 
 

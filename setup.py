@@ -56,7 +56,7 @@ setuptools.setup(
     packages=[PACKAGE, f"{PACKAGE}.core", NOTEBOOKS],
     package_dir={PACKAGE: PACKAGE, NOTEBOOKS: "nbs"},
     package_data={
-        PACKAGE: ["py.typed", "*.pyi", "data/**/*", "models/**/*", "fonts/*"],
+        PACKAGE: ["py.typed", "*.pyi", "data/**/*", "models/**/*", "fonts/*", "web/*"],
         NOTEBOOKS: ["**/*.ipynb"],
     },
     entry_points={"console_scripts": cfg["console_scripts"].split()},

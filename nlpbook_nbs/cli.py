@@ -241,6 +241,16 @@ def _predict(options: argparse.Namespace, rest: list[str]) -> int:
         sys.stdout.flush()
     return 1 if failed else 0
 
+# %% ../nbs/cli.ipynb #9ed9281e
+def _serve(options: argparse.Namespace, rest: list[str]) -> None:
+    from nlpbook_nbs.serve import ServeArguments, serve
+
+    words = ["--model_dir", *rest] if rest and not rest[0].startswith("-") else list(rest)
+    _show_help(ServeArguments, words, "nlpbook serve")
+    args = ServeArguments(**read_options(ServeArguments, words, "nlpbook serve"))
+    set_logger()
+    serve(args)
+
 # %% ../nbs/cli.ipynb #ab3c830d
 def _corpora(options: argparse.Namespace, rest: list[str]) -> None:
     from nlpbook_nbs.core.corpora import CORPORA
@@ -380,6 +390,7 @@ def build_parser() -> argparse.ArgumentParser:
         "options", metavar="옵션", nargs=argparse.REMAINDER, help="학습 설정의 필드 이름이 그대로 옵션입니다"
     )
     command("predict", _predict, f"학습한 모델로 답합니다. 과제: {', '.join(TASKS)}", add_help=False)
+    command("serve", _serve, "학습한 모델을 웹 서비스로 엽니다", add_help=False)
     for name, (_, text) in GROUPS.items():
         group = command(name, _run_command, text, add_help=False)
         group.add_argument("name", metavar="이름", nargs="?")
@@ -404,7 +415,7 @@ def main(
         options, rest = build_parser().parse_known_args(words)
         if options.command in GROUPS and {"-h", "--help"} & set(rest):
             options.name, rest = None, []
-        if options.command == "predict":
+        if options.command in {"predict", "serve"}:
             rest = words[1:]
         elif rest and rest != ["--"] and options.command != "learn":
             raise NlpbookError(

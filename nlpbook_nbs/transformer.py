@@ -48,9 +48,7 @@ class MultiHead(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.heads = shape.heads
-        self.query, self.key, self.value, self.out = (
-            nn.Linear(shape.hidden, shape.hidden) for _ in range(4)
-        )
+        self.query, self.key, self.value, self.out = (nn.Linear(shape.hidden, shape.hidden) for _ in range(4))
 
     def split(self, states: torch.Tensor) -> torch.Tensor:
         """`(batch, n, hidden)` → `(batch, heads, n, hidden / heads)`"""

@@ -141,7 +141,7 @@ def test_environment_is_made_again_when_the_requirements_change(called, place):
     os.utime(place / "constraints.txt", (later, later))
     words = [" ".join(words) for words, _, _ in called("learn")]
     assert " -m venv " in words[0] and "pip install" in words[1]
-    assert words[-2].endswith("--editable .[dev,lora,notebook]") and words[-1].endswith("learn")
+    assert words[-2].endswith("--editable .[dev,lora,notebook,onnx]") and words[-1].endswith("learn")
     assert (place / ".venv" / ".installed").exists()
 
 

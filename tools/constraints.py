@@ -14,6 +14,7 @@ GROUPS = (
     "site_requirements",
     "bench_requirements",
     "lora_requirements",
+    "onnx_requirements",
 )
 PLATFORM_PARTS = ("nvidia-", "cuda-", "triton")  # torch가 스스로 고르는 GPU 부품이라 적어 두지 않습니다.
 PINS = (

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from .graphs import has_graph, open_graph
 
 from .features import FeatureDataset
 from nlpbook_nbs.core.models import (
@@ -50,6 +51,8 @@ def open_saved(
 
     folder = str(Path(folder).absolute())
     check_model_head(folder, auto_class.__name__.removeprefix("AutoModel"))
+    if has_graph(folder):
+        return open_graph(folder), read_pretrained(folder, AutoTokenizer.from_pretrained)
     dtype = torch.float32 if prediction_device(device).type == "cpu" else "auto"
     options = {"dtype": dtype, "output_loading_info": True, "ignore_mismatched_sizes": True}
     with quiet_library():

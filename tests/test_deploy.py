@@ -1,0 +1,452 @@
+"""12장: 책의 배포 셀, 줄인 모델의 답, 부하 시험, 연습문제의 채점."""
+
+import http.client
+import importlib.util
+import json
+import re
+import threading
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+import torch
+from conftest import SMALL_BERT
+
+import nlpbook_nbs as nlpbook
+from nlpbook_nbs.cli import main
+from nlpbook_nbs.core.compact import export_graph, keep_layers, keep_tokens
+from nlpbook_nbs.core.folders import MODEL_RECORD
+from nlpbook_nbs.core.graphs import GRAPH, GraphModel
+from nlpbook_nbs.core.settings import NlpbookError
+from nlpbook_nbs.deploy import measure_load, measure_model
+
+ROOT = Path(__file__).resolve().parent.parent
+TAGS = ["O", "B-PS", "B-LC", "I-PS", "I-LC"]
+HEADS = {
+    "doc-cls": ("BertForSequenceClassification", "document-classification", ["0", "1"]),
+    "pair-cls": (
+        "BertForSequenceClassification",
+        "pair-classification",
+        ["entailment", "contradiction", "neutral"],
+    ),
+    "ner": ("BertForTokenClassification", "named-entity-recognition", TAGS),
+    "qa": ("BertForQuestionAnswering", "question-answering", ["start", "end"]),
+}
+needs_onnx = pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("onnx", "onnxscript", "onnxruntime"))),
+    reason="onnx, onnxscript, onnxruntime이 없습니다",
+)
+
+
+@pytest.fixture
+def saved(tmp_path, mini_tokenizer):
+    """과제마다 아주 작은 무작위 모델을 체크포인트까지 갖춘 폴더로 저장하는 함수."""
+    import transformers
+
+    def save(task, **changes):
+        name, task_name, labels = HEADS[task]
+        torch.manual_seed(3)
+        config = transformers.BertConfig(
+            vocab_size=len(mini_tokenizer),
+            initializer_range=0.4,
+            id2label=dict(enumerate(labels)),
+            label2id={label: number for number, label in enumerate(labels)},
+            **(SMALL_BERT | changes),
+        )
+        folder = tmp_path / task
+        model = getattr(transformers, name)(config).eval()
+        model.save_pretrained(folder)
+        mini_tokenizer.save_pretrained(folder)
+        (folder / "checkpoints").mkdir()
+        state = {f"model.{key}": value for key, value in model.state_dict().items()}
+        torch.save({"state_dict": state}, folder / "checkpoints" / "epoch=0.ckpt")
+        record = {"task": task_name, "max_seq_length": 64, "checkpoint": "checkpoints/epoch=0.ckpt"}
+        (folder / MODEL_RECORD).write_text(json.dumps(record), encoding="utf-8")
+        (folder / "label_map.txt").write_text("\n".join(labels), encoding="utf-8")
+        return str(folder)
+
+    return save
+
+
+# 책의 배포 노트북의 셀: 설정 → 체크포인트 → 모델 → 토크나이저 → 답하는 함수 → 서비스
+
+OPEN = """
+import torch
+from {module} import {arguments}, get_web_service_app
+args = {arguments}(pretrained_model_name=FOLDER, downstream_model_dir=FOLDER, max_seq_length=64{more})
+from transformers import BertConfig, {model}
+fine_tuned_model_ckpt = torch.load(args.downstream_model_checkpoint_fpath, map_location=torch.device("cpu"))
+pretrained_model_config = BertConfig.from_pretrained(args.pretrained_model_name{labels})
+model = {model}(pretrained_model_config)
+model.load_state_dict({{k.replace("model.", ""): v for k, v in fine_tuned_model_ckpt["state_dict"].items()}})
+model.eval()
+from transformers import BertTokenizer
+tokenizer = BertTokenizer.from_pretrained(args.pretrained_model_name, do_lower_case=False)
+"""
+LABELS = ', num_labels=fine_tuned_model_ckpt["state_dict"]["model.classifier.bias"].shape.numel()'
+READ = """
+def read(*texts):
+    inputs = tokenizer(*[[text] for text in texts], max_length=args.max_seq_length, padding="max_length", truncation=True)
+    with torch.no_grad():
+        return inputs, model(**{k: torch.tensor(v) for k, v in inputs.items()})
+"""
+ANSWER = {
+    "doc-cls": """
+def inference_fn(sentence):
+    _, outputs = read(sentence)
+    prob = outputs.logits.softmax(dim=1)
+    positive, negative = round(prob[0][1].item(), 4), round(prob[0][0].item(), 4)
+    return {
+        "sentence": sentence,
+        "prediction": "긍정 (positive)" if torch.argmax(prob) == 1 else "부정 (negative)",
+        "positive_data": f"긍정 {positive}", "negative_data": f"부정 {negative}",
+        "positive_width": f"{positive * 100}%", "negative_width": f"{negative * 100}%",
+    }
+""",
+    "pair-cls": """
+def inference_fn(premise, hypothesis):
+    _, outputs = read(premise, hypothesis)
+    prob = outputs.logits.softmax(dim=1)[0]
+    names = {"entailment": "참", "contradiction": "거짓", "neutral": "중립"}
+    best = list(names)[int(prob.argmax())]
+    answer = {"premise": premise, "hypothesis": hypothesis, "prediction": f"{names[best]} ({best})"}
+    for (name, title), share in zip(names.items(), prob.tolist()):
+        answer |= {f"{name}_data": f"{title} {round(share, 2)}", f"{name}_width": f"{round(share, 2) * 100}%"}
+    return answer
+""",
+    "ner": """
+id_to_label = dict(enumerate(open(args.downstream_model_labelmap_fpath, encoding="utf-8").read().splitlines()))
+def inference_fn(sentence):
+    inputs, outputs = read(sentence)
+    probs, preds = torch.topk(outputs.logits[0].softmax(dim=1), dim=1, k=1)
+    tokens = tokenizer.convert_ids_to_tokens(inputs["input_ids"][0])
+    rows = zip(tokens, [id_to_label[int(pred)] for pred in preds], probs)
+    special = [tokenizer.cls_token, tokenizer.sep_token, tokenizer.pad_token]
+    return {"sentence": sentence, "result": [
+        {"token": token, "predicted_tag": tag, "top_prob": str(round(prob[0].item(), 4))}
+        for token, tag, prob in rows if token not in special
+    ]}
+""",
+    "qa": """
+def inference_fn(question, context):
+    if not question or not context:
+        return {"question": question, "context": context, "answer": ""}
+    inputs, outputs = read(question, context)
+    start, end = outputs.start_logits.argmax(dim=-1).item(), outputs.end_logits.argmax(dim=-1).item()
+    return {"question": question, "context": context, "answer": tokenizer.decode(inputs["input_ids"][0][start:end + 1])}
+""",
+}
+BOOK = {
+    "doc-cls": ("classification", "ClassificationDeployArguments", LABELS, ""),
+    "pair-cls": ("classification", "ClassificationDeployArguments", LABELS, ""),
+    "ner": ("ner", "NERDeployArguments", LABELS, ""),
+    "qa": ("qa", "QADeployArguments", "", ", max_query_length=32"),
+}
+BODIES = {
+    "doc-cls": "재밌어요",
+    "pair-cls": {"premise": "비가 온다.", "hypothesis": "날이 맑다."},
+    "ner": "서울에서 김환희 씨를 만났다",
+    "qa": {"question": "언제 지었나?", "context": "천문대는 2011년에 지었다."},
+}
+FIELDS = {
+    "doc-cls": "sentence prediction positive_data negative_data positive_width negative_width",
+    "pair-cls": "premise hypothesis prediction entailment_data contradiction_data neutral_data "
+    "entailment_width contradiction_width neutral_width",
+    "ner": "sentence result",
+    "qa": "question context answer",
+}
+
+
+def post(address, body):
+    url = urlsplit(address)
+    connection = http.client.HTTPConnection(url.hostname, url.port, timeout=30)
+    connection.request("POST", "/api", json.dumps(body).encode(), {"Content-Type": "application/json"})
+    reply = connection.getresponse()
+    found = reply.status, json.loads(reply.read())
+    connection.close()
+    return found
+
+
+@pytest.mark.parametrize("task", BOOK)
+def test_deploy_cells_of_the_book_serve_the_books_fields(task, saved):
+    module, arguments, labels, more = BOOK[task]
+    cells = OPEN.format(
+        module=f"nlpbook_nbs.{module}", arguments=arguments, model=HEADS[task][0], labels=labels, more=more
+    )
+    if task == "pair-cls":
+        cells += "from nlpbook_nbs.paircls import get_web_service_app\n"
+    space = {"FOLDER": saved(task)}
+    exec(cells + READ + ANSWER[task] + "\napp = get_web_service_app(inference_fn)\n", space)  # noqa: S102
+    app = space["app"]
+    running = threading.Thread(target=lambda: exec("app.run()", space))  # noqa: S102
+    running.start()
+    try:
+        while app.server is None or not app.server[0].started:
+            assert running.is_alive()
+        status, found = post(f"http://127.0.0.1:{app.server[2].getsockname()[1]}/", BODIES[task])
+    finally:
+        app.stop()
+        running.join(30)
+    body = BODIES[task]
+    assert status == 200 and list(found) == FIELDS[task].split()
+    assert found == space["inference_fn"](*(body.values() if isinstance(body, dict) else [body]))
+    assert not running.is_alive()
+
+
+# 줄인 모델
+
+INPUTS = {
+    "doc-cls": ["재밌어요", "너무 길고 지루해서 두 번은 못 보겠다 " * 4, "ㅋ"],
+    "pair-cls": [("비가 온다.", "날이 맑다."), ("아이가 마당에서 공을 차고 논다.", "비")],
+    "ner": ["서울에서 김환희 씨를 만났다", "부산", "경찰은 지난 3일 대전에서 " * 8],
+    "qa": [("언제?", "천문대는 2011년에 지었다. " * 20), ("누가?", "이순신이 쓴 일기이다.")],
+}
+
+
+def close(one, two):
+    """수는 가깝고 나머지는 같은지."""
+    if isinstance(one, dict):
+        return one.keys() == two.keys() and all(close(one[name], two[name]) for name in one)
+    if isinstance(one, list):
+        return len(one) == len(two) and all(map(close, one, two))
+    return abs(one - two) < 1e-4 if isinstance(one, float) else one == two
+
+
+@needs_onnx
+@pytest.mark.parametrize("task", HEADS)
+def test_graph_answers_like_the_model_it_came_from(task, saved, tmp_path):
+    source = saved(task)
+    if task == "ner":
+        give_letters(Path(source))
+    target = tmp_path / "graph"
+    made = export_graph(source, target)
+    assert made["bytes"] == (target / GRAPH).stat().st_size and not (target / "model.safetensors").exists()
+    plain, graph = (nlpbook.load(folder, device="cpu") for folder in (source, target))
+    assert isinstance(
+        graph.predict.__self__.model if task in {"ner", "qa"} else graph.predict.model, GraphModel
+    )
+    assert close(plain(INPUTS[task]), graph(INPUTS[task]))
+    assert close(plain(INPUTS[task][:1]), graph(INPUTS[task][:1]))
+
+
+def give_letters(folder):
+    """개체명 인식의 글자 출력층을 더합니다. 배운 것처럼 무작위 값을 둡니다."""
+    from transformers import AutoConfig
+
+    from nlpbook_nbs.core.letters import LetterHead, write_letters
+
+    head = LetterHead(SMALL_BERT["hidden_size"], len(TAGS))
+    head.know_tags(TAGS)
+    for weight in head.parameters():
+        torch.nn.init.normal_(weight, std=0.3)
+    config = AutoConfig.from_pretrained(folder)
+    write_letters(folder, config, head.state_dict())
+    config.save_pretrained(folder)
+
+
+@needs_onnx
+def test_int8_graph_is_smaller_and_close_and_is_served(saved, tmp_path):
+    from nlpbook_nbs.serve import ServeArguments, service_app
+
+    source = saved("doc-cls", initializer_range=0.02)
+    whole = export_graph(source, tmp_path / "whole")
+    small = export_graph(source, tmp_path / "small", int8=True)
+    assert small["bytes"] < 0.4 * whole["bytes"]
+    assert {path.suffix for path in (tmp_path / "small").iterdir()} & {".onnx"} == {".onnx"}
+    assert [path.name for path in (tmp_path / "small").glob("*.onnx")] == [GRAPH]
+    plain = nlpbook.load(source, device="cpu")("재밌어요")["scores"]["0"]
+    app = service_app(ServeArguments(str(tmp_path / "small"), device="cpu"))
+    status, found = post(app.start(port=0), "재밌어요")
+    app.stop()
+    assert status == 200 and abs(found["scores"]["0"] - plain) < 0.02
+
+
+@needs_onnx
+def test_broken_graph_is_told_in_one_sentence(saved, tmp_path):
+    folder = Path(saved("doc-cls"))
+    (folder / "model.safetensors").unlink()
+    (folder / GRAPH).write_bytes(b"not a graph")
+    with pytest.raises(NlpbookError, match="ONNX 그래프를 읽지 못했습니다"):
+        nlpbook.load(folder)
+
+
+def test_missing_library_is_named_with_the_command_that_installs_it(monkeypatch):
+    from nlpbook_nbs.core.graphs import need
+
+    with pytest.raises(NlpbookError, match="pip install no_such_library"):
+        need("json", "no_such_library")
+
+
+def test_model_with_fewer_tokens_answers_the_same_and_can_still_read_anything(saved, tmp_path):
+    source, texts = saved("doc-cls"), ["재밌어요 정말", "너무 길고 지루해서 두 번은 못 보겠다"]
+    (tmp_path / "texts.txt").write_text("\n".join(texts), encoding="utf-8")
+    made = keep_tokens(source, tmp_path / "few", tmp_path / "texts.txt")
+    before, after = (nlpbook.load(folder, device="cpu") for folder in (source, tmp_path / "few"))
+    assert made["tokens"] == after.predict.model.config.vocab_size < before.predict.model.config.vocab_size
+    assert close(before(texts), after(texts))
+    unseen = "처음 보는 낱말로만 된 문장"
+    assert after(unseen)["unknown"] == before(unseen)["unknown"] == 0.0
+    assert nlpbook.load(tmp_path / "few").recipe.title == "문서 분류"
+
+
+def test_model_with_fewer_layers_computes_just_those_layers(saved, tmp_path):
+    source = saved("doc-cls", num_hidden_layers=4)
+    keep_layers(source, tmp_path / "thin", [1, 3])
+    whole, thin = (nlpbook.load(folder, device="cpu") for folder in (source, tmp_path / "thin"))
+    assert thin.predict.model.config.num_hidden_layers == 2
+    whole.predict.model.bert.encoder.layer = torch.nn.ModuleList(
+        whole.predict.model.bert.encoder.layer[number] for number in (1, 3)
+    )
+    assert close(whole(INPUTS["doc-cls"]), thin(INPUTS["doc-cls"]))
+
+
+@pytest.mark.parametrize("layers", [[], [2], [1, 0], [0, 0], [-1]])
+def test_layers_that_are_not_there_are_refused(layers, saved, tmp_path):
+    with pytest.raises(NlpbookError, match="번호를 작은 것부터"):
+        keep_layers(saved("doc-cls"), tmp_path / "thin", layers)
+    assert not (tmp_path / "thin").exists()
+
+
+def test_folder_that_holds_a_model_is_not_written_over(saved):
+    source, other = saved("doc-cls"), saved("pair-cls")
+    before = Path(other, "model.safetensors").read_bytes()
+    for target in (source, other):
+        with pytest.raises(NlpbookError, match="이미 모델이 있는 폴더"):
+            keep_layers(source, target, [0])
+    assert Path(other, "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["layers"], "--model_dir에"),
+        (["layers", "--model_dir", "{source}", "--target_dir", "{target}", "--layers", "a"], "layers='a'"),
+        (
+            ["vocabulary", "--model_dir", "{source}", "--target_dir", "{target}", "--texts", "none.txt"],
+            "none.txt",
+        ),
+        (
+            ["graph", "--model_dir", "nlpbook-mini", "--target_dir", "{target}"],
+            "줄일 수 있는 모델이 아닙니다",
+        ),
+    ],
+)
+def test_deploy_commands_say_what_is_wrong_in_one_sentence(words, told, saved, tmp_path, capsys):
+    names = {"source": saved("doc-cls"), "target": str(tmp_path / "made")}
+    assert main(["deploy", *(word.format(**names) for word in words)]) == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("오류: ") and told in last
+    assert not (tmp_path / "made" / "config.json").exists()
+
+
+def test_deploy_command_makes_a_folder_that_answers(saved, tmp_path, capsys):
+    source, target = saved("doc-cls", num_hidden_layers=3), str(tmp_path / "thin")
+    assert main(["deploy", "layers", "--model_dir", source, "--target_dir", target, "--layers", "0,2"]) == 0
+    assert json.loads(capsys.readouterr().out)["folder"] == target
+    assert nlpbook.load(target)("재밌어요")["label"] in {"0", "1"}
+
+
+def test_measured_model_says_accuracy_size_and_speed(saved):
+    source, texts = saved("doc-cls"), INPUTS["doc-cls"] * 4
+    predicted = [row["label"] for row in nlpbook.load(source)(texts)]
+    right = measure_model(source, texts, predicted, alone=2)
+    wrong = measure_model(source, texts, ["없는 레이블"] * len(texts), alone=2)
+    assert right["accuracy"] == 1.0 and wrong["accuracy"] == 0.0
+    assert right["megabytes"] == Path(source, "model.safetensors").stat().st_size / 1e6
+    assert right["ms"] > 0 and right["rate"] > 0
+
+
+# 부하 시험
+
+
+def test_load_test_sends_every_request_once_and_counts_the_refused():
+    from nlpbook_nbs.core.services import Field, Service
+    from nlpbook_nbs.core.web import WebService
+
+    seen = []
+    app = WebService(Service("시험", (Field("sentence", "문장"),)), lambda rows: seen.extend(rows) or rows)
+    address = app.start(port=0)
+    load = measure_load(address, ["가", "나", "", "다"], users=3, requests=20)
+    app.stop()
+    assert sorted(seen) == sorted([("가",), ("나",), ("다",)] * 5)
+    assert (len(load.waits), load.failed) == (20, 5)
+    assert load.rate == pytest.approx(20 / load.seconds) and "실패 5" in str(load)
+    assert np.all(load.waits > 0) and load.waits.max() <= load.seconds
+    with pytest.raises(NlpbookError, match="http://주소:포트/"):
+        measure_load("주소", ["가"])
+
+
+# 컨테이너
+
+
+def test_container_is_not_root_reads_only_its_model_and_asks_whether_it_is_ready():
+    from nlpbook_nbs.deploy import container_file
+
+    text = container_file()
+    steps = [line.split()[0] for line in text.splitlines() if re.match("[A-Z]+ ", line)]
+    assert steps.index("USER") < steps.index("ENTRYPOINT") and "USER 10001" in text
+    assert "COPY --chmod=555 model /model" in text and "/readyz" in text
+    words = json.loads(re.search(r"ENTRYPOINT (\[.*\])", text)[1])
+    from nlpbook_nbs.cli import read_options
+    from nlpbook_nbs.serve import ServeArguments
+
+    given = read_options(ServeArguments, ["--model_dir", *words[2:]], "nlpbook serve")
+    assert words[:2] == ["nlpbook", "serve"] and given["host"] == "0.0.0.0"
+    chapter = (ROOT / "nbs" / "12_deploy.ipynb").read_text(encoding="utf-8")
+    for step in set(steps) - {"EXPOSE"}:
+        assert f"`{step} " in chapter, step
+
+
+# 연습문제
+
+CELLS = json.loads((ROOT / "nbs" / "12_deploy.ipynb").read_text(encoding="utf-8"))["cells"]
+CHECKS = {
+    number: next(
+        "".join(cell["source"])
+        for cell in CELLS
+        if f"@nlpbook.exercise(12, {number})" in "".join(cell["source"])
+    ).rsplit("\n\n", 1)[0]
+    for number in (1, 2, 3)
+}
+SOLUTIONS = [
+    re.search(r"```text\n(.*?)```", "".join(cell["source"]), re.DOTALL)[1]
+    for cell in CELLS
+    if "풀이 보기" in "".join(cell["source"])
+]
+WRONG = {
+    1: [
+        "lambda p, h, s: []",
+        "lambda p, h, s: {'premise': p, 'hypothesis': h, 'prediction': '참 (entailment)'}",
+        "lambda p, h, s: (lambda a: a | {'entailment_data': '참 0.125'})(right(p, h, s))",
+        "lambda p, h, s: right(h, p, s)",
+        "lambda p, h, s: right(p, h, s) | {'more': 1}",
+    ],
+    2: [
+        "lambda a, most, wait: [1] * len(a)",
+        "lambda a, most, wait: right(a, 99, wait)",
+        "lambda a, most, wait: right(a, most, wait - 1e-9)",
+        "lambda a, most, wait: right([0] * len(a), most, wait)",
+    ],
+    3: [
+        "lambda w, share: w[int(share * len(w)) - 1]",
+        "lambda w, share: sorted(w)[min(len(w) - 1, int(share * len(w)))]",
+        "lambda w, share: __import__('numpy').percentile(w, 100 * share)",
+        "lambda w, share: sum(w) / len(w)",
+    ],
+}
+
+
+@pytest.mark.parametrize("number", WRONG)
+def test_checkers_of_the_chapter_take_the_solution_and_refuse_wrong_answers(number, capsys):
+    space = {"nlpbook": nlpbook, "np": np}
+    exec(CHECKS[number] + "\n" + SOLUTIONS[number - 1], space)  # noqa: S102
+    name = re.search(r"def (check_\w+)", CHECKS[number])[1]
+    right = space["right"] = space[name.removeprefix("check_")]
+    space[name](right)
+    assert capsys.readouterr().out.startswith("맞았습니다")
+    for text in WRONG[number]:
+        space[name](eval(text, space))
+        assert capsys.readouterr().out.startswith("다시 해 볼까요?"), text
+    space[name](lambda *given: None)
+    assert capsys.readouterr().out.startswith("아직 답이 없습니다")
