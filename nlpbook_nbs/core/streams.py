@@ -164,9 +164,10 @@ def written_texts(
     how: Decoding,
     batch_size: int = 32,  # 함께 쓸 글의 수
     total: int | None = None,  # 앞 글의 수. 진행 막대에 적습니다
+    first: int = 0,  # 첫 글의 번호. 난수를 정합니다
 ) -> Iterator[Written]:
     """앞 글마다 하나씩, 차례대로 쓴 글을 내놓습니다. `batch_size`가 몇이든 같은 글입니다."""
-    how, ends, first = with_seed(how), end_tokens(model, tokenizer), 0
+    how, ends = with_seed(how), end_tokens(model, tokenizer)
     shown = in_notebook() or sys.stderr.isatty()
     with tqdm(total=total, desc="쓰기", unit="편", delay=2, disable=not shown) as bar:
         for chunk in in_chunks(prompts, batch_size):
