@@ -3,6 +3,7 @@
 from . import core as core
 from . import classification as classification
 from . import cli as cli
+from . import generation as generation
 from . import mask_attack as mask_attack
 from . import ner as ner
 from . import paircls as paircls

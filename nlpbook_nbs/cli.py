@@ -235,9 +235,10 @@ def _predict(options: argparse.Namespace, rest: list[str]) -> int:
         predict = load(folder, task, **values)
     failed, recipe = False, predict.recipe
     rows = read_inputs(recipe.fields, texts, recipe.reads_blank)
+    answer: Any = predict.predict
     if getattr(predict.args, "stream", False):
-        return _show_as_written(predict.predict.stream, rows)
-    in_order = getattr(predict.predict, "in_order", None)  # 답을 하나씩 내놓는 과제이면 그 차례대로
+        return _show_as_written(answer.stream, rows)
+    in_order = getattr(answer, "in_order", None)  # 답을 하나씩 내놓는 과제이면 그 차례대로
     for answers in in_order(rows) if in_order else answers_in_order(predict, rows):
         for answer in answers:
             failed |= answer.get("error", BLANK) != BLANK

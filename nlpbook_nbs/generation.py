@@ -69,11 +69,11 @@ class GenerationDeployArguments(Decoding, DeployArguments):
     pretrained_model_name: str = option(_MODEL, "학습에 쓴 사전학습 모델의 이름이나 폴더")
     downstream_task_name: str = option(TASK_NAME, "과제 이름")
     top_k: int = option(50, "점수가 높은 이만큼에서만 고름. 0이면 모두에서", min=0)
-    stream: bool = option(False, "명령줄에서 JSON 대신 글을 쓰는 대로 보여 줌")
+    stream: bool = option(False, "JSON 대신 글을 쓰는 대로 보여 줌. 앞 글 뒤에 적음")
 
     def __post_init__(self) -> None:
-        DeployArguments.__post_init__(self)
         self.check_decoding()
+        DeployArguments.__post_init__(self)
 
 # %% ../nbs/07_generation.ipynb #718c1b1c
 @dataclass
@@ -138,7 +138,7 @@ class GenerationFeatures:
     labels: list  # 입력과 같은 토큰 번호. 손실을 세지 않는 자리는 -100
     letters: int = 0  # 맞힐 글자의 수
 
-
+# %% ../nbs/07_generation.ipynb #19e00918
 class GenerationDataset(FeatureDataset):
     """말뭉치의 `mode`(`train`, `val`, `test`) 부분. `dataset[i]`는 채워진 `GenerationFeatures`입니다.
 

@@ -121,7 +121,11 @@ def save_bpe(
         clean_up_tokenization_spaces=False,
         model_input_names=["input_ids", "attention_mask"],
     )
-    write_model_folder(Path(folder), tokenizer.save_pretrained)
+
+    def save(aside: Path) -> None:
+        tokenizer.save_pretrained(aside)
+
+    write_model_folder(Path(folder), save)
     return tokenizer
 
 # %% ../../nbs/core/bpe.ipynb #d12c6e4d

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from .bpe import letters_per_token
 from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
 
+from .bpe import letters_per_token
 from .digests import digest_of
-from .features import RowsOf
+from .features import RowsOf, data_collator
 from .finite import loud_nan
 from .samplers import ExampleSampler, random_bits, random_key, shuffled
 from .settings import require
@@ -207,6 +207,6 @@ def make_mixed_loader(
         dataset,
         batch_size=args.batch_size,
         sampler=ExampleSampler(dataset, args.batch_size, shuffle, group_by_length=False),
-        collate_fn=RowsOf.to_batch,
+        collate_fn=data_collator,
         num_workers=args.cpu_workers,
     )

@@ -47,7 +47,7 @@ def check_causal(
     with torch.inference_mode():
         found = model.eval()(input_ids=ids)
     model.train(training)
-    scores = getattr(found, "logits", None)
+    scores: Any = getattr(found, "logits", None)
     fits = scores is not None and scores.shape[:2] == ids.shape and scores.shape[-1] >= size
     require(
         fits and torch.allclose(scores[0, 0], scores[1, 0], atol=1e-3),

@@ -133,7 +133,8 @@ class Reader:
         model: Any,  # `AutoModelForCausalLM`
         real: torch.Tensor,  # 앞 글의 진짜 토큰 자리 (batch, seq) bool
     ) -> None:
-        self.model, self.cache, self.real = model, None, real.to(model.device)
+        self.model, self.real = model, real.to(model.device)
+        self.cache: Any = None
         self.padded = not bool(real.all())
 
     def read(
@@ -190,7 +191,7 @@ def written_tokens(
 
 
 def _seed_of(how: Decoding) -> int:
-    return int(np.random.SeedSequence().entropy or 0) % 2**32 if how.seed is None else how.seed
+    return int(np.random.SeedSequence().generate_state(1)[0]) if how.seed is None else how.seed
 
 # %% ../../nbs/core/decoding.ipynb #995a767c
 @torch.inference_mode()

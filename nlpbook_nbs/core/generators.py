@@ -4,7 +4,7 @@
 __all__ = ['watched_prompts', 'TextGenerator']
 
 # %% ../../nbs/core/generators.ipynb #74492ec5
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +68,7 @@ class TextGenerator:
 
     def write(self, prompts: Iterable[str], first: int = 0, **changes: Any) -> Iterator[Written]:
         """앞 글마다 하나씩 쓴 글을 차례로 내놓습니다. 앞 글을 하나씩 읽으므로 만 편을 써도 메모리는 늘지 않습니다. `first`는 첫 글의 번호입니다."""
-        total = len(prompts) if hasattr(prompts, "__len__") else None
+        total = len(prompts) if isinstance(prompts, Sized) else None
         rows, how = watched_prompts(prompts, self.conditions), replace(self.how, **changes)
         yield from written_texts(self.model, self.tokenizer, rows, how, self.batch_size, total, first)
 

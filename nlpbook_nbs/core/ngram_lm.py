@@ -47,7 +47,10 @@ class KneserNey:
     ) -> "KneserNey":
         """글들의 n-그램을 셉니다."""
         grams, counts = np.unique(self._windows(rows), axis=0, return_counts=True)
-        self.grams, self.contexts, self.kinds, self.discounts = {}, {}, {}, {}
+        self.grams: dict[int, _Table] = {}
+        self.contexts: dict[int, _Table] = {}
+        self.kinds: dict[int, _Table] = {}
+        self.discounts: dict[int, float] = {}
         for size in range(self.order, 0, -1):
             self._remember(size, grams, counts)
             if size > 1:
