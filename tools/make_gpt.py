@@ -11,10 +11,13 @@ learn은 학습률을 올린 다음 그대로 두고 `--hours`나 `--tokens`까�
 import argparse
 import json
 import lzma
+import math
 from datetime import timedelta
 from pathlib import Path
+from string import Template
 
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GPT2Config
 
 from nlpbook_nbs.core.arguments import TrainArguments
@@ -179,9 +182,56 @@ def record(folder):
     }
 
 
-def pack(options):
-    from safetensors.torch import load_file, save_file
+def table(head, rows):
+    cells = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in cells)
 
+
+def held_out_rows(stages, most=8):
+    """검증한 때마다 `손실 / 글자마다의 헷갈림`. 고르게 `most`줄 안팎과 마지막 줄입니다."""
+    rows = []
+    for name, stage in stages.items():
+        watched = [row for row in stage["curve"] if "val_loss" in row]
+        kept = watched[:: max(1, -(-len(watched) // most))]
+        kept += [row for row in watched[-1:] if row not in kept]
+        for row in kept:
+            cells = [
+                f"{row[f'val_loss_{each}']:.3f} / {math.exp(row[f'val_letter_loss_{each}']):.2f}"
+                for each in SHARES
+            ]
+            rows.append([name, f"{row['step']:,}", f"{row['step'] * BATCH * BLOCK / 1e6:.1f}", *cells])
+    return rows
+
+
+def write_card(target, stages, weights):
+    """`tools/nlpbook-gpt.md`를 학습의 기록으로 채워 `target/README.md`에 씁니다."""
+    config = json.loads((target / "config.json").read_text(encoding="utf-8"))
+    names = {"learn": f"{RATE:g} (올린 다음 그대로)", "cooled": f"{RATE:g} → 0"}
+    rows = [
+        [
+            name,
+            f"{stage['steps']:,}",
+            f"{stage['tokens']:,}",
+            names[name],
+            f"{stage['seconds'] / 3600:.1f}시간",
+        ]
+        for name, stage in stages.items()
+    ]
+    facts = {
+        **{name: f"{config[name]:,}" for name in SIZES},
+        "weights": f"{weights:,}",
+        "megabytes": f"{sum(path.stat().st_size for path in target.iterdir()) / 1e6:.1f}",
+        "tokens": f"{sum(stage['tokens'] for stage in stages.values()):,}",
+        "steps": f"{sum(stage['steps'] for stage in stages.values()):,}",
+        "hours": f"{sum(stage['seconds'] for stage in stages.values()) / 3600:.1f}",
+        "stages": table(["단계", "스텝", "읽은 토큰", "학습률", "걸린 시간"], rows),
+        "held_out": table(["단계", "스텝", "백만 토큰", "리뷰", "글"], held_out_rows(stages)),
+    }
+    template = Path(__file__).with_name("nlpbook-gpt.md").read_text(encoding="utf-8")
+    (target / "README.md").write_text(Template(template).substitute(facts), encoding="utf-8")
+
+
+def pack(options):
     work, target = options.work, options.target
     target.mkdir(parents=True, exist_ok=True)
     last = work / "cooled"
@@ -196,8 +246,8 @@ def pack(options):
         (target / name).write_bytes((work / "start" / name).read_bytes())
     stages = {name: record(work / name) for name in ("learn", "cooled")}
     (target / "training.json").write_text(json.dumps(stages, ensure_ascii=False) + "\n", encoding="utf-8")
-    size = sum(path.stat().st_size for path in target.iterdir())
-    print(f"{target}: {size / 1e6:.1f} MB")
+    write_card(target, stages, sum(tensor.numel() for tensor in weights.values()))
+    print(f"{target}: {sum(path.stat().st_size for path in target.iterdir()) / 1e6:.1f} MB")
     for name, stage in stages.items():
         print(name, {key: value for key, value in stage.items() if key != "curve"}, stage["curve"][-1])
 
