@@ -4,12 +4,15 @@ from . import core as core
 from . import classification as classification
 from . import cli as cli
 from . import deploy as deploy
+from . import generation as generation
 from . import mask_attack as mask_attack
 from . import ner as ner
 from . import paircls as paircls
 from . import pretrain as pretrain
 from . import qa as qa
 from . import serve as serve
+from . import tokenization as tokenization
+from . import transformer as transformer
 from . import widgets as widgets
 from .core.settings import NlpbookError as NlpbookError
 from .core.settings import get_profile as get_profile

@@ -233,12 +233,32 @@ def _predict(options: argparse.Namespace, rest: list[str]) -> int:
     with contextlib.redirect_stdout(sys.stderr):
         set_logger()
         predict = load(folder, task, **values)
-    failed = False
-    for answers in answers_in_order(predict, read_inputs(predict.recipe.fields, texts)):
+    failed, recipe = False, predict.recipe
+    rows = read_inputs(recipe.fields, texts, recipe.reads_blank)
+    answer: Any = predict.predict
+    if getattr(predict.args, "stream", False):
+        return _show_as_written(answer.stream, rows)
+    in_order = getattr(answer, "in_order", None)  # 답을 하나씩 내놓는 과제이면 그 차례대로
+    for answers in in_order(rows) if in_order else answers_in_order(predict, rows):
         for answer in answers:
             failed |= answer.get("error", BLANK) != BLANK
             print(json.dumps(answer, ensure_ascii=False))
         sys.stdout.flush()
+    return 1 if failed else 0
+
+
+def _show_as_written(write: Callable[[str], Any], rows: Any) -> int:
+    """입력마다 글을 쓰는 대로 보여 줍니다. 읽지 못한 줄이 있었으면 1입니다."""
+    failed = False
+    for row in rows:
+        if isinstance(row, dict):
+            failed = True
+            print(json.dumps(row, ensure_ascii=False), file=sys.stderr)
+            continue
+        print(row, end="", flush=True)
+        for piece in write(row):
+            print(piece, end="", flush=True)
+        print()
     return 1 if failed else 0
 
 # %% ../nbs/cli.ipynb #9ed9281e

@@ -95,7 +95,8 @@ def test_every_card_has_settings_for_every_embedded_model(task):
     from nlpbook_nbs.core.recipes import load_recipe, with_defaults
 
     recipe = load_recipe(task)
-    assert set(recipe.training) == set(folders.EMBEDDED_MODELS)
+    readers = set(folders.EMBEDDED_MODELS) - {"nlpbook-gpt"}  # 글을 쓰는 모델은 7장의 것입니다.
+    assert set(recipe.training) == readers
     values = with_defaults(recipe, {"pretrained_model_name": NAME})
     assert values["learning_rate"] == folders.EMBEDDED_MODELS[NAME].learning_rate
 

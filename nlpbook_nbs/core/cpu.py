@@ -58,7 +58,7 @@ def cheap_attention(
 # %% ../../nbs/core/cpu.ipynb #aac3d490
 _ATTENTION = "nlpbook_cheap"
 # 어텐션이 위의 식 그대로인 모델들
-_PLAIN_ATTENTION = {"bert", "electra", "roberta", "xlm-roberta", "camembert"}
+_PLAIN_ATTENTION = {"bert", "electra", "roberta", "xlm-roberta", "camembert", "gpt2"}
 
 
 @contextmanager

@@ -46,6 +46,12 @@ EMBEDDED_MODELS = {
         license="CC BY-SA 4.0",
         learning_rate=1e-4,
     ),
+    "nlpbook-gpt": EmbeddedModel(
+        title="리뷰와 여러 갈래의 글로 사전학습한 작은 GPT (4층, 256차원)",
+        path=PACKAGE_DIR / "models" / "nlpbook-gpt",
+        license="CC BY-SA 4.0",
+        learning_rate=5e-4,
+    ),
 }
 
 # %% ../../nbs/core/folders.ipynb #864db4cc

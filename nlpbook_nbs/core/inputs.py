@@ -171,6 +171,7 @@ BLANK = "빈 줄입니다."
 def read_inputs(
     fields: Sequence[str],  # 입력 하나를 이루는 글들의 이름
     texts: Sequence[str],  # 명령줄에 적은 글들. 비었으면 표준 입력을 읽습니다
+    blank: bool = False,  # 빈 글도 입력으로 받음
 ) -> Iterator[Any]:
     """입력을 차례로 내놓습니다: 글 하나, 여럿이면 글의 튜플, 답할 수 없는 줄이면 `{"line", "error"}` 사전.
 
@@ -180,29 +181,29 @@ def read_inputs(
     if len(texts) % size:
         raise NlpbookError(f"글이 {len(texts)}개입니다. {', '.join(fields)}의 차례로 {size}개씩 적으세요.")
     if not texts:
-        yield from _standard_rows(fields)
+        yield from _standard_rows(fields, blank)
         return
     for number, row in enumerate(zip(*[iter(texts)] * size), start=1):
-        problem = _problem(row, fields)
+        problem = _problem(row, fields, blank)
         if problem:
             raise NlpbookError(f"{number}번째 입력: {problem}")
         yield row[0] if size == 1 else row
 
 
-def _standard_rows(fields: Sequence[str]) -> Iterator[Any]:
+def _standard_rows(fields: Sequence[str], blank: bool) -> Iterator[Any]:
     for number, line in enumerate(_standard_lines(), start=1):
         if isinstance(line, bytes):
             problem = f"UTF-8로 읽을 수 없는 글자가 있습니다.{guessed_format(line)}"
         else:
             cells = line.split("\t")
-            problem = BLANK if not line.strip() else _problem(cells, fields)
+            problem = BLANK if not (blank or line.strip()) else _problem(cells, fields, blank)
         if problem:
             yield {"line": number, "error": problem}
         else:
             yield cells[0] if len(fields) == 1 else tuple(cells)
 
 
-def _problem(cells: Sequence[str], fields: Sequence[str]) -> str:
+def _problem(cells: Sequence[str], fields: Sequence[str], blank: bool) -> str:
     """답할 수 없는 까닭. 없으면 빈 글."""
     from nlpbook_nbs.core.normalization import check_unicode, normalize_label
 
@@ -213,7 +214,7 @@ def _problem(cells: Sequence[str], fields: Sequence[str]) -> str:
             check_unicode(text, name)
         except NlpbookError as error:
             return str(error)
-        if not normalize_label(text):
+        if not (blank or normalize_label(text)):
             return f"{name} 칸이 비었습니다. 칸을 채우거나 그 입력을 지우고 다시 실행하세요."
     return ""
 

@@ -177,6 +177,9 @@ def _reading_errors() -> tuple[type[Exception], ...]:
     return OSError, ValueError, RuntimeError, TypeError, KeyError, StrictDataclassError, SafetensorError
 
 # %% ../../nbs/core/models.ipynb #7db3dac7
+_HEAD_NAMES = {"ForCausalLM": ("ForCausalLM", "LMHeadModel")}  # 같은 출력층을 달리 부르는 이름들
+
+
 def check_model_head(
     folder: str,  # 모델 폴더
     head: str,  # 출력층 클래스의 이름에 든 말
@@ -186,8 +189,10 @@ def check_model_head(
     출력층이 없는 모델을 그대로 읽으면 무작위 가중치로 답하기 때문입니다. 질의응답의 출력이 시작과 끝 둘이 아니어도 그렇습니다.
     """
     config = read_model_config(folder)
-    kinds = config.get("architectures") or []
-    if kinds and not any(head in kind for kind in kinds):  # XLNet의 것은 …ForQuestionAnsweringSimple입니다.
+    kinds, heads = config.get("architectures") or [], _HEAD_NAMES.get(head, (head,))
+    if kinds and not any(
+        each in kind for kind in kinds for each in heads
+    ):  # XLNet의 것은 …ForQuestionAnsweringSimple입니다.
         raise NlpbookError(
             f"{folder}: {', '.join(kinds)} 모델이라 이 과제의 출력층이 없습니다. nlpbook train으로 먼저 학습한 모델의 폴더를 적으세요."
         )

@@ -36,7 +36,7 @@ class Recipe:
     training: dict[
         str, dict[str, Any]
     ]  # 패키지에 든 모델 → 그 모델에 맞는 학습 설정. 첫째가 quick 프로파일의 모델
-    head: str  # 이 과제의 모델 클래스의 이름이 끝나는 말: "ForSequenceClassification"
+    head: str | tuple[str, ...]  # 이 과제의 모델 클래스의 이름이 끝나는 말(들): "ForSequenceClassification"
     open_corpus: Callable[[Any], Any]  # 학습 설정 → 말뭉치 객체
     train: Callable[
         ..., dict[str, Any]
@@ -48,6 +48,7 @@ class Recipe:
     )  # 입력 하나를 이루는 글들의 이름. 둘 이상이면 입력은 그만큼의 튜플입니다
     keys: tuple[str, ...] = TEXT_KEYS  # 사전이나 `이름=글`로 입력할 때 쓰는 이름들
     sample: int = 0  # quick 프로파일이 예시 말뭉치에서 배울 건수. 0이면 모두
+    reads_blank: bool = False  # 빈 글도 입력으로 받음
 
     @property
     def task_name(self) -> str:
@@ -71,6 +72,7 @@ TASKS: dict[str, str] = {  # 과제의 이름 → RECIPE가 있는 모듈
     "pair-cls": "nlpbook_nbs.paircls",
     "ner": "nlpbook_nbs.ner",
     "qa": "nlpbook_nbs.qa",
+    "generation": "nlpbook_nbs.generation",
 }
 GROUPS: dict[str, tuple[str, str]] = {  # 묶음의 이름 → (COMMANDS가 있는 모듈, 설명)
     "pretrain": ("nlpbook_nbs.pretrain", "토크나이저를 만들고 BERT를 사전학습합니다: tokenizer, data, model"),
@@ -115,14 +117,14 @@ def find_recipe(
         f"{folder}: 모델 폴더가 아닙니다(config.json이 없습니다). nlpbook train으로 학습한 폴더를 적으세요.",
     )
     kinds = config.get("architectures") or []
+    for recipe in map(load_recipe, TASKS):
+        if task == recipe.task_name or not task and any(kind.endswith(recipe.head) for kind in kinds):
+            return recipe
     if task == "pretraining" or not task and any(kind.endswith(_PRETRAINING) for kind in kinds):
         raise NlpbookError(
             f"{folder}: 사전학습만 한 모델이라 아직 풀 줄 아는 과제가 없습니다. "
             f"nlpbook train 과제 --pretrained_model_name {folder}(으)로 먼저 학습하세요."
         )
-    for recipe in map(load_recipe, TASKS):
-        if task == recipe.task_name or not task and any(kind.endswith(recipe.head) for kind in kinds):
-            return recipe
     known = ", ".join(f"{name}({load_recipe(name).task_name})" for name in TASKS)
     raise NlpbookError(
         f"{folder}: 모르는 과제({task or ', '.join(kinds)})의 모델입니다. 열 수 있는 과제는 {known}입니다."
