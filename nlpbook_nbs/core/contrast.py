@@ -152,7 +152,8 @@ class PairSampler(LengthGroupedSampler):
 
     def set_epoch(self, epoch: int) -> None:
         super().set_epoch(epoch)
-        self.dataset.set_epoch(epoch)  # type: ignore[attr-defined]
+        pairs: Any = self.dataset
+        pairs.set_epoch(epoch)
 
 
 def check_pair_columns(columns: Mapping[str, np.ndarray], where: str) -> None:

@@ -194,18 +194,15 @@ class TextEmbedder:
         max_seq_length: int = 256,  # 한 번에 읽는 최대 토큰 수
         batch_size: int = 32,  # 한 번에 읽는 글의 수
         device: Any = None,  # 쓸 장치. 비우면 있는 것 가운데 가장 빠른 것
+        name: str = "",  # 색인에 적어 둘 모델의 이름이나 폴더. 비우면 모델 설정에 적힌 것
     ) -> None:
         check_tokenizer(tokenizer)
-        check_max_seq_length(max_seq_length, model.config, model.config.name_or_path or type(model).__name__)
+        self.name = name or model.config.name_or_path or type(model).__name__
+        check_max_seq_length(max_seq_length, model.config, self.name)
         self.model, self.tokenizer, self.prompts = model, tokenizer, prompts or Prompts()
         self.max_seq_length, self.batch_size, self.device = max_seq_length, batch_size, device
         self.read_passages = PassageEncoder(tokenizer, self.prompts.passage, max_seq_length)
         self.encode = self.read_passages.encode
-
-    @property
-    def name(self) -> str:
-        """모델의 이름이나 폴더의 이름."""
-        return Path(self.model.config.name_or_path or type(self.model).__name__).name
 
     @property
     def hidden(self) -> int:
@@ -275,4 +272,6 @@ def open_embedder(
     check_vocabulary(model, tokenizer)
     usual = min(256, usable_positions(read_model_config(model_name)) or 256)
     length = max_seq_length or read_model_record(model_name).get("max_seq_length", usual)
-    return TextEmbedder(model, tokenizer, read_prompts(model_name), length, batch_size, device)
+    folder = Path(model_name).expanduser()
+    name = str(folder.absolute()) if folder.is_dir() else model_name
+    return TextEmbedder(model, tokenizer, read_prompts(model_name), length, batch_size, device, name)

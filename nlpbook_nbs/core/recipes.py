@@ -71,6 +71,7 @@ TASKS: dict[str, str] = {  # 과제의 이름 → RECIPE가 있는 모듈
     "pair-cls": "nlpbook_nbs.paircls",
     "ner": "nlpbook_nbs.ner",
     "qa": "nlpbook_nbs.qa",
+    "search": "nlpbook_nbs.search",
 }
 GROUPS: dict[str, tuple[str, str]] = {  # 묶음의 이름 → (COMMANDS가 있는 모듈, 설명)
     "pretrain": ("nlpbook_nbs.pretrain", "토크나이저를 만들고 BERT를 사전학습합니다: tokenizer, data, model"),
