@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['options_parser', 'read_options', 'parse_train_arguments', 'parse_command_arguments', 'choices_made',
-           'read_predict_words', 'copy_notebooks', 'build_parser', 'main']
+           'read_predict_words', 'read_search_words', 'copy_notebooks', 'build_parser', 'main']
 
 # %% ../nbs/cli.ipynb #0b1249d2
 import argparse
@@ -15,7 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -233,16 +233,20 @@ def _predict(options: argparse.Namespace, rest: list[str]) -> int:
     with contextlib.redirect_stdout(sys.stderr):
         set_logger()
         predict = load(folder, task, **values)
-    failed, recipe = False, predict.recipe
-    rows = read_inputs(recipe.fields, texts, recipe.reads_blank)
-    answer: Any = predict.predict
+    rows = read_inputs(predict.recipe.fields, texts, predict.recipe.reads_blank)
     if getattr(predict.args, "stream", False):
-        return _show_as_written(answer.stream, rows)
-    in_order = getattr(answer, "in_order", None)  # 답을 하나씩 내놓는 과제이면 그 차례대로
+        return _show_as_written(predict.predict.stream, rows)
+    return _print_answers(predict, rows)
+
+
+def _print_answers(predict: Any, rows: Iterable[Any]) -> int:
+    """입력마다 답을 JSON 한 줄로 내고 종료 코드를 돌려줍니다. 답하지 못한 줄이 있으면 1입니다."""
+    failed = False
+    in_order = getattr(getattr(predict, "predict", None), "in_order", None)  # 하나씩 내놓는 과제
     for answers in in_order(rows) if in_order else answers_in_order(predict, rows):
         for answer in answers:
             failed |= answer.get("error", BLANK) != BLANK
-            print(json.dumps(answer, ensure_ascii=False))
+            print(json.dumps(_without_nan(answer), ensure_ascii=False))
         sys.stdout.flush()
     return 1 if failed else 0
 
@@ -260,6 +264,43 @@ def _show_as_written(write: Callable[[str], Any], rows: Any) -> int:
             print(piece, end="", flush=True)
         print()
     return 1 if failed else 0
+
+# %% ../nbs/cli.ipynb #2e22b81f
+def read_search_words(
+    cls: type,  # 설정 클래스
+    words: Sequence[str],  # 명령 뒤에 적은 말들
+    prog: str,  # 도움말과 오류에 적을 명령
+    text: str,  # 옵션이 아닌 말이 무엇인지
+) -> tuple[Any, list[str]]:
+    """`(설정, 글들)`. 모르는 옵션이 있으면 `NlpbookError`를 냅니다."""
+    cut = list(words).index("--") if "--" in words else len(words)
+    parser = options_parser(cls, prog)
+    parser.add_argument("texts", metavar=text, nargs="*", help="-- 다음에 적은 것도 모두 여기에 듭니다")
+    found, unknown = parser.parse_known_intermixed_args(list(words[:cut]))
+    if unknown:
+        raise NlpbookError(f"모르는 옵션 {' '.join(unknown)}이(가) 있습니다. {prog} --help로 확인하세요.")
+    values = vars(found)
+    texts = [*values.pop("texts", []), *words[cut + 1 :]]
+    return cls(**values), [_as_typed(each) for each in texts]
+
+
+def _index(options: argparse.Namespace, rest: list[str]) -> None:
+    from nlpbook_nbs.core.search_commands import IndexArguments, make_index
+
+    args, sources = read_search_words(IndexArguments, rest, "nlpbook index", "자료")
+    _report(lambda args: make_index(args, sources), lambda profile: args)
+
+
+def _search(options: argparse.Namespace, rest: list[str]) -> int:
+    from nlpbook_nbs.core import search_commands
+
+    asks = options.command == "ask"
+    cls = search_commands.AskArguments if asks else search_commands.FindArguments
+    args, texts = read_search_words(cls, rest, f"nlpbook {options.command}", "질문")
+    with contextlib.redirect_stdout(sys.stderr):
+        set_logger()
+        answer = search_commands.asking(args) if asks else search_commands.finding(args)
+    return _print_answers(answer, read_inputs(("질문",), texts))
 
 # %% ../nbs/cli.ipynb #9ed9281e
 def _serve(options: argparse.Namespace, rest: list[str]) -> None:
@@ -411,6 +452,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     command("predict", _predict, f"학습한 모델로 답합니다. 과제: {', '.join(TASKS)}", add_help=False)
     command("serve", _serve, "학습한 모델을 웹 서비스로 엽니다", add_help=False)
+    command("index", _index, "찾을 글의 색인을 만들거나 글을 더합니다", add_help=False)
+    command("search", _search, "색인에서 질문의 답이 든 지문을 찾습니다", add_help=False)
+    command("ask", _search, "지문을 찾아 읽고 질문에 답합니다", add_help=False)
     for name, (_, text) in GROUPS.items():
         group = command(name, _run_command, text, add_help=False)
         group.add_argument("name", metavar="이름", nargs="?")
@@ -435,7 +479,7 @@ def main(
         options, rest = build_parser().parse_known_args(words)
         if options.command in GROUPS and {"-h", "--help"} & set(rest):
             options.name, rest = None, []
-        if options.command in {"predict", "serve"}:
+        if options.command in {"predict", "serve", "index", "search", "ask"}:
             rest = words[1:]
         elif rest and rest != ["--"] and options.command != "learn":
             raise NlpbookError(

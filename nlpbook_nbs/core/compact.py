@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from .graphs import GRAPH, has_graph, need, write_graph, write_int8
 
 from .conversion import count_pieces, open_tokenizer
 from .exports import save_weights, write_model_folder
 from .folders import MODEL_RECORD, has_weights, read_model_config
+from .graphs import GRAPH, has_graph, need, write_graph, write_int8
 from .letters import LABEL_MAP, LETTERS_FILE
 from .names import existing_path
 from .prediction import open_saved

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from .graphs import has_graph, open_graph
 
 from .features import FeatureDataset
+from .graphs import has_graph, open_graph
 from nlpbook_nbs.core.models import (
     check_model_head,
     check_vocabulary,

@@ -72,6 +72,7 @@ TASKS: dict[str, str] = {  # 과제의 이름 → RECIPE가 있는 모듈
     "pair-cls": "nlpbook_nbs.paircls",
     "ner": "nlpbook_nbs.ner",
     "qa": "nlpbook_nbs.qa",
+    "search": "nlpbook_nbs.search",
     "generation": "nlpbook_nbs.generation",
 }
 GROUPS: dict[str, tuple[str, str]] = {  # 묶음의 이름 → (COMMANDS가 있는 모듈, 설명)

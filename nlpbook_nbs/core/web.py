@@ -13,11 +13,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from .metrics import Metrics
-from .replies import Refused, error_json, json_text, read_json
-
 from .batching import Batcher, Busy
+from .metrics import Metrics
 from .pages import content_policy, docs_html, openapi, page_html
+from .replies import Refused, error_json, json_text, read_json
 from .services import SERVICES, Service
 from .settings import NlpbookError, logger
 
