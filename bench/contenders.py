@@ -807,44 +807,6 @@ def accuracy_trainer():
     return {"accuracy": statistics.mean(found), "spread": max(found) - min(found)}
 
 
-# ── 큰 모델을 짧은 시간에 ─────────────────────────────────────────────────
-
-SMALL_REVIEWS = 1_500
-
-
-def tuned(**changes):
-    """nlpbook-small을 두 에폭 미세 조정하는 데 걸린 초(얼린 층의 상태를 마련하는 시간도 셉니다)와 정확도."""
-    usual = {
-        "pretrained_model_name": "nlpbook-small",
-        "from_scratch": False,
-        "epochs": 2,
-        "warmup_ratio": 0.1,
-    }
-    _, task, trainer, _, train, test = our_training(
-        SMALL_REVIEWS, **(usual | {"learning_rate": 1e-4} | changes)
-    )
-    start = now()
-    trainer.fit(task, train)
-    seconds = now() - start
-    (found,) = trainer.test(task, test, verbose=False)
-    return {"seconds": seconds, "accuracy": found["test_acc"]}
-
-
-@contender("small-fine-tuning", "ours: all layers")
-def tuned_whole():
-    return tuned()
-
-
-@contender("small-fine-tuning", "ours: 8 layers frozen")
-def tuned_upper():
-    return tuned(freeze_layers=8)
-
-
-@contender("small-fine-tuning", "ours: LoRA")
-def tuned_lora():
-    return tuned(lora_rank=8, learning_rate=5e-4)
-
-
 # ── 사전학습 스텝 ─────────────────────────────────────────────────────────
 
 
