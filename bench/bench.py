@@ -23,7 +23,7 @@ from contenders import ON_GPU, SECTIONS
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 LIBRARIES = ("torch", "transformers", "tokenizers", "pytorch-lightning", "datasets", "accelerate", "numpy")
-ONCE = {"accuracy", "small-fine-tuning"}  # 오래 걸려 한 번만 재는 묶음
+ONCE = {"accuracy"}  # 한 번에 시드 셋으로 재는 묶음
 TITLES = {
     "features-nsmc": "특징 만들기: NSMC 리뷰 150,000건",
     "features-nli": "특징 만들기: KorNLI(XNLI 시험 파일) 5,010쌍",
@@ -33,13 +33,11 @@ TITLES = {
     "masking": "빈칸을 만들며 배치로 묶기 (128토큰)",
     "fine-tuning": "미세 조정 (BERT 4층 256차원, 배치 크기 32, NSMC)",
     "accuracy": "미세 조정 뒤의 정확도 (12,000건 1에폭, 시드 3개로 한 번씩 학습한 평균)",
-    "small-fine-tuning": "12층 모델의 미세 조정 (nlpbook-small, NSMC 1,500건 2에폭, 배치 크기 32)",
     "pretraining-step": "사전학습 스텝 (BERT 4층 256차원, 어휘 30,000개, 32건 × 128토큰, bf16)",
     "gpu-fine-tuning": "미세 조정, GPU (BERT-base, 배치 크기 32, NSMC)",
     "gpu-pretraining-step": "사전학습 스텝, GPU (BERT-base, 32건 × 128토큰, bf16)",
     "overhead": "학습 반복 자체에 드는 시간 (계산이 거의 없는 모델, 배치 크기 4)",
     "inference": "추론 (BERT 4층 256차원, 두 방법을 한 프로세스에서 번갈아)",
-    "inference-small": "추론 (nlpbook-small의 구조, 12층 384차원, 두 방법을 한 프로세스에서 번갈아)",
     "inference-ner": "개체명 찾기 (BERT 4층 256차원, 두 방법을 한 프로세스에서 번갈아)",
     "start-up": "시작하는 데 걸리는 시간",
     "growth": "데이터의 크기와 스레드 수에 따른 특징 만들기 (NSMC의 1/16, 4/16, 전체)",
@@ -59,9 +57,6 @@ NAMES = {
     "transformers.Trainer, dynamic, fp32": "`Trainer`, 배치에서 가장 긴 글까지 채움, fp32",
     "transformers.Trainer, length groups, bf16": "`Trainer`, 비슷한 길이끼리 묶음, bf16",
     "ours, 2 processes": "이 패키지, 프로세스 2개",
-    "ours: all layers": "이 패키지: 모든 층을 배움",
-    "ours: 6 layers frozen": "이 패키지: 아래 6층을 얼림",
-    "ours: LoRA": "이 패키지: LoRA (계수 8)",
     "library head at all positions": "`BertForPreTraining` 그대로",
     "pipeline": "`pipeline`",
     "python -c pass": "파이썬만",

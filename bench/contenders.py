@@ -501,16 +501,12 @@ def small_bert():
     return BertForSequenceClassification(config)
 
 
-def embedded_tokenizer(name):
+def mini_tokenizer():
     from transformers import BertTokenizer
 
     from nlpbook_nbs.core.folders import resolve_model_name
 
-    return BertTokenizer.from_pretrained(resolve_model_name(name))
-
-
-def mini_tokenizer():
-    return embedded_tokenizer("nlpbook-mini")
+    return BertTokenizer.from_pretrained(resolve_model_name("nlpbook-mini"))
 
 
 def ready_rows(count, tokenizer=None):
@@ -811,44 +807,6 @@ def accuracy_trainer():
     return {"accuracy": statistics.mean(found), "spread": max(found) - min(found)}
 
 
-# ── 큰 모델을 짧은 시간에 ─────────────────────────────────────────────────
-
-SMALL_REVIEWS = 1_500
-
-
-def tuned(**changes):
-    """nlpbook-small을 두 에폭 미세 조정하는 데 걸린 초(얼린 층의 상태를 마련하는 시간도 셉니다)와 정확도."""
-    usual = {
-        "pretrained_model_name": "nlpbook-small",
-        "from_scratch": False,
-        "epochs": 2,
-        "warmup_ratio": 0.1,
-    }
-    _, task, trainer, _, train, test = our_training(
-        SMALL_REVIEWS, **(usual | {"learning_rate": 1e-4} | changes)
-    )
-    start = now()
-    trainer.fit(task, train)
-    seconds = now() - start
-    (found,) = trainer.test(task, test, verbose=False)
-    return {"seconds": seconds, "accuracy": found["test_acc"]}
-
-
-@contender("small-fine-tuning", "ours: all layers")
-def tuned_whole():
-    return tuned()
-
-
-@contender("small-fine-tuning", "ours: 6 layers frozen")
-def tuned_upper():
-    return tuned(freeze_layers="6")
-
-
-@contender("small-fine-tuning", "ours: LoRA")
-def tuned_lora():
-    return tuned(lora_rank=8, learning_rate=5e-4)
-
-
 # ── 사전학습 스텝 ─────────────────────────────────────────────────────────
 
 
@@ -975,38 +933,29 @@ def overhead_ours():
 # ── 추론 ──────────────────────────────────────────────────────────────────
 
 
-def saved_classifier(name="nlpbook-mini"):
+def saved_classifier():
     import torch
-    from transformers import BertConfig, BertForSequenceClassification
-
-    from nlpbook_nbs.core.folders import resolve_model_name
 
     torch.manual_seed(7)
-    config = BertConfig.from_pretrained(resolve_model_name(name), num_labels=2)
-    BertForSequenceClassification(config).save_pretrained(WORK / "served")
-    embedded_tokenizer(name).save_pretrained(WORK / "served")
+    small_bert().save_pretrained(WORK / "served")
+    mini_tokenizer().save_pretrained(WORK / "served")
     return str(WORK / "served")
 
 
 @contender("inference", "ours", "pipeline")
-def inference(model="nlpbook-mini"):
+def inference():
     """한 문장씩은 둘을 문장마다 번갈아 재고, 1,000문장은 한 번에 넣습니다."""
     from transformers import pipeline
 
     from nlpbook_nbs.classification import ClassificationDeployArguments, load_classifier
 
-    folder = saved_classifier(model)
+    folder = saved_classifier()
     answer = pipeline("text-classification", model=folder, device=-1)
     ways = {
         "ours": load_classifier(ClassificationDeployArguments(downstream_model_dir=folder)),
         "pipeline": answer,
     }
     return one_by_one_and_together(ways, [text or "빈 글" for text in reviews(1000)[0]])
-
-
-@contender("inference-small", "ours", "pipeline")
-def small_inference():
-    return inference("nlpbook-small")
 
 
 def one_by_one_and_together(ways, texts):

@@ -217,7 +217,7 @@ RECIPE = Recipe(
     corpus="klue-nli",
     training={
         "nlpbook-small": {
-            "batch_size": 32,
+            "batch_size": 8,
             "learning_rate": 1e-4,
             "lr_scheduler": "linear",
             "warmup_ratio": 0.1,

@@ -229,14 +229,7 @@ def test_the_card_takes_its_figures_from_the_records(tmp_path):
     ]
     write(work / "curve.jsonl", "".join(json.dumps(row) + "\n" for row in curve))
     runs = [
-        {
-            "what": "nsmc",
-            "model": "nlpbook-small",
-            "seed": seed,
-            "test_acc": 0.8 + seed / 100,
-            "settings": {"epochs": 2, "train": 12000},
-        }
-        for seed in (1, 2)
+        {"what": "words", "model": "nlpbook-small", "seed": seed, "top1": 0.2 + seed / 100} for seed in (1, 2)
     ]
     runs += [{"what": "retrieval", "model": "bm25", "r1": 0.5, "r10": 0.9}]
     write(work / "measured.jsonl", "".join(json.dumps(row) + "\n" for row in runs))
@@ -247,8 +240,9 @@ def test_the_card_takes_its_figures_from_the_records(tmp_path):
     )
     assert "| upper | 위쪽 절반의 층과 머리 | 750 | 1,342,000 |" in card and "20분" in card
     assert "4.500 / 0.250" in card
-    assert "에폭 2, 학습 건수 12000 | 정확도 0.8150 (0.8100–0.8200)" in card
+    assert "| `nlpbook-small` | – | top-1 0.215 (0.210–0.220) |" in card
     assert "글자 두 개씩의 BM25 | – | R@1 0.500, R@10 0.900" in card
+    assert "패키지에 든 NSMC 리뷰" in card and "글자 조각 · 나이브 베이즈 | – | 정확도 0.787" in card
 
 
 # 개체명

@@ -10,6 +10,8 @@ from string import Template
 
 from adapt_small import STAGES
 
+from nlpbook_nbs.core.baselines import RESULTS, recorded
+
 TEMPLATE = Path(__file__).with_name("nlpbook-small.md")
 PARTS = {
     "head": "MLM 머리만(몸통은 얼림)",
@@ -21,30 +23,24 @@ DOMAINS = {"text": "긴 글", "tech": "기술 문서", "law": "법령", "talk": 
 MEASURES = {  # 재는 것: (이름, [(기록의 이름, 표에 적는 이름, 소수점 아래 자리)])
     "retrieval": ("KorQuAD 지문 찾기, 가르치지 않고", [("r1", "R@1", 3), ("r10", "R@10", 3)]),
     "words": ("통째로 가린 어절 맞히기", [("top1", "top-1", 3), ("top5", "top-5", 3)]),
-    "nsmc": ("NSMC", [("test_acc", "정확도", 4)]),
-    "klue-nli": ("KLUE-NLI", [("val_acc", "정확도", 3)]),
-    "kornli": ("KorNLI(XNLI)", [("val_acc", "정확도", 3)]),
-    "korsts": ("KorSTS", [("test_spearman", "스피어만", 3)]),
-    "ner": ("KLUE-NER", [("macro_f1", "개체 F1", 3)]),
-    "qa": ("KorQuAD 독해(글 110편 → 30편)", [("val_em", "EM", 1), ("val_f1", "F1", 1)]),
     "int8": (
         "8비트로 줄이면",
         [("loss", "MLM 손실", 4), ("r1", "R@1", 3), ("cosine", "지문 벡터의 코사인", 4)],
     ),
 }
-CONDITIONS = {
-    "epochs": "에폭",
-    "train": "학습 건수",
-    "questions": "학습 질문",
-    "freeze_layers": "얼린 층",
-    "lora_rank": "LoRA 랭크",
-}
+RECORDED = (
+    "sample-nsmc",
+    "nsmc",
+    "sample-klue-nli",
+    "sample-kornli",
+    "korsts",
+    "ner",
+    "qa",
+)  # 미세 조정한 표
+CONDITIONS = {"epochs": "에폭", "batch_size": "배치", "learning_rate": "학습률", "freeze_layers": "얼린 층"}
 CHEAP = {
     "bm25": "글자 두 개씩의 BM25",
     "most_frequent": "가장 흔한 답만",
-    "dictionary": "사전 맞추기",
-    "sure": "사전 맞추기(반 넘게 개체였던 것만)",
-    "bigram_overlap": "함께 든 글자 두 개씩",
 }
 
 
@@ -103,7 +99,7 @@ def held_out_rows(curve, cooldown, most=8):
 def condition(row):
     settings = row.get("settings", {})
     told = [f"{name} {settings[key]}" for key, name in CONDITIONS.items() if settings.get(key)]
-    return ", ".join(told)
+    return ", ".join(told) or "–"
 
 
 def measured_rows(measured):
@@ -121,19 +117,33 @@ def measured_rows(measured):
                     f"{name} {spread(found.values(), key, digits)}" for key, name, digits in MEASURES[what][1]
                 ]
                 scores = [each for each in scores if not each.endswith("–")]
-                rows.append(
-                    [MEASURES[what][0], CHEAP.get(model, f"`{model}`"), told or "–", ", ".join(scores)]
-                )
+                rows.append([MEASURES[what][0], CHEAP.get(model, f"`{model}`"), told, ", ".join(scores)])
     return rows
 
 
+def recorded_rows():
+    """패키지에 적어 둔 표마다 가장 나은 값싼 방법과 모델들."""
+    for table in (recorded(name) for name in RECORDED if (RESULTS / f"{name}.json").exists()):
+        title, what, digits = (table.record[key] for key in ("title", "what", "digits"))
+        size = table.record["sizes"]["train"]
+        cheap = [row for row in table.record["rows"] if row["cheap"] and row["train"] == size]
+        models = [row for row in table.record["rows"] if not row["cheap"]]
+        best = max(cheap, key=lambda row: mean(row["scores"][what]))
+        for row in [best, *models]:
+            scores = [f"{name} {around(found, digits)}" for name, found in row["scores"].items()]
+            yield [title, row["method"], condition(row), ", ".join(scores)]
+
+
 def spread(rows, key, digits):
+    return around([row[key] for row in rows if key in row], digits)
+
+
+def around(scores, digits):
     """`"0.812 (0.806–0.818)"`처럼 적은 점수. 없으면 `–`."""
-    scores = [row[key] for row in rows if key in row]
     if not scores:
         return "–"
-    around = f" ({min(scores):.{digits}f}–{max(scores):.{digits}f})" if len(scores) > 1 else ""
-    return f"{mean(scores):.{digits}f}{around}"
+    ends = f" ({min(scores):.{digits}f}–{max(scores):.{digits}f})" if len(scores) > 1 else ""
+    return f"{mean(scores):.{digits}f}{ends}"
 
 
 def write_card(target, work, weights, size):
@@ -154,7 +164,9 @@ def write_card(target, work, weights, size):
             stage_rows(curve, cooldown),
         ),
         "held_out": table(["스텝", *DOMAINS.values()], held_out_rows(curve, cooldown)),
-        "measured": table(["재는 것", "모델", "조건", "점수"], measured_rows(measured)),
+        "measured": table(
+            ["재는 것", "모델이나 방법", "조건", "점수"], [*measured_rows(measured), *recorded_rows()]
+        ),
     }
     text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(facts)
     (target / "README.md").write_text(text, encoding="utf-8")

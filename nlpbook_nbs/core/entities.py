@@ -246,8 +246,8 @@ def _tell(
         )
     if different:
         warn_once(
-            path,
-            f"## 줄에 표시한 개체와 글자의 태그가 다른 글 {len(different):,}개는 태그를 따랐습니다. 처음 것은 {different[0]}입니다.",
+            Path(path).name,
+            f"## 줄에 표시한 개체와 글자의 태그가 다른 글 {len(different):,}개는 태그를 따랐습니다. 처음 것은 {Path(different[0]).name}입니다.",
         )
 
 # %% ../../nbs/core/entities.ipynb #1987823b
