@@ -84,20 +84,25 @@ def test_block_equals_that_of_pytorch(first):
     assert torch.allclose(ours(states, torch.ones(7, 7, dtype=torch.bool))[0], theirs(states), atol=1e-5)
 
 
+EAGER = {"attn_implementation": "eager"}  # 어텐션의 비율을 돌려주는 것은 이것뿐입니다.
+
+
 def tiny_bert(**options):
     from transformers import BertConfig, BertModel
 
     shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
-    config = BertConfig(vocab_size=60, max_position_embeddings=24, **shape, **options)
-    return BertModel(config, attn_implementation="eager").eval()
+    config = BertConfig(vocab_size=60, max_position_embeddings=24, **shape, **options, **EAGER)
+    return BertModel(config).eval()
 
 
 def tiny_gpt(**options):
     from transformers import GPT2Config, GPT2Model
 
     ends = {"bos_token_id": 0, "eos_token_id": 1}
-    config = GPT2Config(vocab_size=60, n_positions=24, n_embd=32, n_layer=2, n_head=4, **ends, **options)
-    return GPT2Model(config, attn_implementation="eager").eval()
+    config = GPT2Config(
+        vocab_size=60, n_positions=24, n_embd=32, n_layer=2, n_head=4, **ends, **options, **EAGER
+    )
+    return GPT2Model(config).eval()
 
 
 @torch.no_grad()
@@ -216,9 +221,8 @@ def run_cells_of_counting():
 def gpt2_parameters(vocab, positions, hidden, layers):
     from transformers import GPT2Config, GPT2Model
 
-    ends = {"bos_token_id": 0, "eos_token_id": 0}
-    config = GPT2Config(vocab, positions, hidden, layers, n_head=4, **ends)
-    return GPT2Model(config).num_parameters()
+    shape = {"vocab_size": vocab, "n_positions": positions, "n_embd": hidden, "n_layer": layers, "n_head": 4}
+    return GPT2Model(GPT2Config(bos_token_id=0, eos_token_id=0, **shape)).num_parameters()
 
 
 def gpt2_by_parts(vocab, positions, hidden, layers, bias=1, last=2, norms=4, tables=1):
