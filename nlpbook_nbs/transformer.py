@@ -48,9 +48,7 @@ class MultiHead(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.heads = shape.heads
-        self.query, self.key, self.value, self.out = (
-            nn.Linear(shape.hidden, shape.hidden) for _ in range(4)
-        )
+        self.query, self.key, self.value, self.out = (nn.Linear(shape.hidden, shape.hidden) for _ in range(4))
 
     def split(self, states: torch.Tensor) -> torch.Tensor:
         """`(batch, n, hidden)` → `(batch, heads, n, hidden / heads)`"""
@@ -189,7 +187,7 @@ def from_gpt2(
     weights = {}
     for name, tensor in model.state_dict().items():
         head, _, kind = name.rpartition(".")
-        upright = tensor.T if ".attn." in name or ".mlp." in name else tensor
+        upright = tensor.t() if ".attn." in name or ".mlp." in name else tensor
         weights[name] = upright
         if head.endswith("c_attn"):
             for part, value in zip(("query", "key", "value"), upright.chunk(3)):
