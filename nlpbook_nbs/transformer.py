@@ -187,7 +187,7 @@ def from_gpt2(
     weights = {}
     for name, tensor in model.state_dict().items():
         head, _, kind = name.rpartition(".")
-        upright = tensor.T if ".attn." in name or ".mlp." in name else tensor
+        upright = tensor.t() if ".attn." in name or ".mlp." in name else tensor
         weights[name] = upright
         if head.endswith("c_attn"):
             for part, value in zip(("query", "key", "value"), upright.chunk(3)):
