@@ -20,7 +20,7 @@ from .pages import content_policy, docs_html, openapi, page_html
 from .replies import Refused, error_json, json_text, read_json
 from .services import SERVICES, Service
 from .settings import NlpbookError, logger
-from .streams import events_of, pieces_of
+from .event_streams import events_of, pieces_of
 
 # %% ../../nbs/core/web.ipynb #7185890e
 @dataclass(frozen=True)
