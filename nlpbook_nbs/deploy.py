@@ -149,7 +149,7 @@ class GraphArguments(CompactArguments):
 
     int8: bool = option(False, "8비트로 줄임")
 
-
+# %% ../nbs/12_deploy.ipynb #a7b6af96
 @dataclass
 class LayersArguments(CompactArguments):
     """`nlpbook deploy layers`의 설정."""
@@ -173,7 +173,7 @@ class VocabularyArguments(CompactArguments):
     texts: str = option("", "토큰을 셀 글: 파일, 폴더, 또는 패턴", path=True)
     min_count: int = option(1, "글에 이보다 드문 토큰은 버림", min=1)
 
-# %% ../nbs/12_deploy.ipynb #3aaec9c5
+# %% ../nbs/12_deploy.ipynb #c59d0d97
 def _command(title: str, arguments: type, run: Any) -> Command:
     return Command(title=title, arguments=arguments, run=run, quick={}, source=())
 
@@ -196,7 +196,7 @@ COMMANDS = {
     ),
 }
 
-# %% ../nbs/12_deploy.ipynb #aa8b04d4
+# %% ../nbs/12_deploy.ipynb #d32fd90b
 def container_file() -> str:
     """`nlpbook serve`를 컨테이너에 담는 방법을 적은 파일(Dockerfile)의 글."""
     return (PACKAGE_DIR / "web" / "Dockerfile").read_text(encoding="utf-8")

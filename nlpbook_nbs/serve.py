@@ -15,8 +15,8 @@ from .core.recipes import Predictor, find_recipe, load
 from nlpbook_nbs.core.servers import (
     CANNOT_START,
     follow_parent,
+    local_address,
     open_socket,
-    public_address,
     run_workers,
     uvicorn_settings,
 )
@@ -127,7 +127,7 @@ def serve(
 def _listen(args: ServeArguments, title: str) -> Any:
     """요청을 기다릴 소켓."""
     listener = open_socket(args.host, args.port)
-    address = public_address(args.host, listener.getsockname()[1])
+    address = local_address(args.host, listener.getsockname()[1])
     logger.info("%s 모델이 %s 에서 답합니다. 멈추려면 Ctrl+C를 누르세요.", title, address)
     if not os.environ.get(KEY) and args.host not in {"127.0.0.1", "::1", "localhost"}:
         logger.warning(

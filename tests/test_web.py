@@ -283,6 +283,58 @@ def test_metrics_count_requests_and_batches(opened):
     assert "nlpbook_batch_rows_count 2.0" in shown and "nlpbook_batch_rows_sum 6.0" in shown
 
 
+# 조금씩 답하기
+
+
+def spelled(prompt, *rest):
+    for letter in prompt:
+        if letter == "멈":
+            raise NlpbookError("더는 쓸 수 없습니다.")
+        yield letter
+
+
+def events(content):
+    return [json.loads(part.removeprefix("data: ")) for part in content.decode().split("\n\n") if part]
+
+
+def test_function_that_yields_is_streamed_to_those_who_ask_and_joined_for_the_others(opened):
+    address = opened(book_service("generation")(spelled))
+    assert asked(address, {"prompt": "안녕하세요"}) == (200, {"result": "안녕하세요"})
+    status, content, headers = call(address, body={"prompt": "안녕"}, Accept="text/event-stream")
+    assert (status, headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    assert events(content) == [{"piece": "안"}, {"piece": "녕"}, {"result": "안녕"}]
+    _, content, _ = call(address, body={"prompt": "안멈"}, Accept="text/event-stream")
+    assert events(content) == [
+        {"piece": "안"},
+        {"error": {"code": "bad_input", "message": "더는 쓸 수 없습니다."}},
+    ]
+    assert asked(address, {"prompt": "멈"})[0] == 422
+
+
+def test_writing_stops_when_the_reader_has_left(opened):
+    written, closed = [], threading.Event()
+
+    def endless(prompt, *rest):
+        try:
+            while True:
+                written.append(1)
+                yield "글" * 1000
+                time.sleep(0.002)
+        finally:
+            closed.set()
+
+    app = book_service("generation")(endless)
+    address = opened(app)
+    connection = http.client.HTTPConnection(address.removeprefix("http://").rstrip("/"), timeout=30)
+    connection.request("POST", "/api", b'{"prompt": "a"}', JSON | {"Accept": "text/event-stream"})
+    connection.getresponse().read(5000)
+    connection.close()
+    assert closed.wait(20)
+    while app.batcher.waiting:
+        time.sleep(0.01)
+    assert len(written) < 5000
+
+
 # 화면
 
 EVIL = "</textarea><script>alert(1)</script><img src=x onerror=alert(1)>"

@@ -51,7 +51,7 @@ class Batcher:
         self.waiting = 0  # 아직 답하지 못한 입력의 수
         self._queue: asyncio.Queue = asyncio.Queue()
         self._worker: asyncio.Task | None = None
-        self._pool = ThreadPoolExecutor(1, "nlpbook-model")
+        self.pool = ThreadPoolExecutor(1, "nlpbook-model")  # 모델은 이 스레드에서만 부릅니다
 
     async def __call__(self, row: Any) -> Any:
         if self.waiting >= self.line:
@@ -91,7 +91,7 @@ class Batcher:
                 continue
             self.told(len(batch))
             found = await loop.run_in_executor(
-                self._pool, answer_each, self.predict, [row for row, _ in batch]
+                self.pool, answer_each, self.predict, [row for row, _ in batch]
             )
             for (_, future), answer in zip(batch, found):
                 if future.done():
@@ -105,4 +105,4 @@ class Batcher:
         """더는 받지 않습니다. 계산하던 것은 끝나기를 기다리지 않습니다."""
         if self._worker is not None:
             self._worker.cancel()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self.pool.shutdown(wait=False, cancel_futures=True)

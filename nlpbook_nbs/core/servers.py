@@ -167,7 +167,7 @@ def run(
     import uvicorn
 
     listener = open_socket(host, port)
-    address = public_address(host, listener.getsockname()[1])
+    address = local_address(host, listener.getsockname()[1])
     print(f"{address} 에서 열었습니다. 멈추려면 Ctrl+C를 누르세요.", flush=True)
     server = uvicorn.Server(uvicorn.Config(web, **uvicorn_settings(web.prefix)))
     web.server = server, threading.current_thread(), listener  # 다른 스레드에서 stop()으로 닫을 수 있습니다.

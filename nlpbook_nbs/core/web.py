@@ -8,9 +8,10 @@ import asyncio
 import hmac
 import json
 import time
-from collections.abc import Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from inspect import isasyncgen, isgenerator
 from typing import Any
 
 from .batching import Batcher, Busy
@@ -19,6 +20,7 @@ from .pages import content_policy, docs_html, openapi, page_html
 from .replies import Refused, error_json, json_text, read_json
 from .services import SERVICES, Service
 from .settings import NlpbookError, logger
+from .event_streams import events_of, pieces_of
 
 # %% ../../nbs/core/web.ipynb #7185890e
 @dataclass(frozen=True)
@@ -99,8 +101,8 @@ class WebService:
         stop(self)
 
 # %% ../../nbs/core/web.ipynb #07df380b
-async def _api(web: WebService, request: Any) -> bytes:
-    """`POST /api`의 답."""
+async def _api(web: WebService, request: Any) -> Any:
+    """`POST /api`의 답. 조금씩 답하는 함수이면 조각들을 내놓는 비동기 제너레이터입니다."""
     if web.stopping:
         raise Refused(
             503, "stopping", "서버가 멈추는 중입니다. 잠시 뒤에 다시 보내세요.", **{"Retry-After": "5"}
@@ -113,18 +115,46 @@ async def _api(web: WebService, request: Any) -> bytes:
     problem = next((each for each in found if isinstance(each, BaseException)), None)
     if problem is not None:
         raise problem
-    return json_text(found[0] if single else found)
+    if single and isgenerator(found[0]):
+        return _streamed(web, found[0])
+    return found[0] if single else found
+
+
+async def _streamed(web: WebService, made: Any) -> AsyncGenerator[str, None]:
+    """제너레이터가 내놓는 조각들. 쓰는 동안 줄에 하나로 칩니다."""
+    web.batcher.waiting += 1
+    try:
+        async with aclosing(pieces_of(made, web.batcher.pool, web.limits.seconds)) as pieces:
+            async for piece in pieces:
+                yield piece
+    finally:
+        web.batcher.waiting -= 1
+
+
+async def _while_there(request: Any, events: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """받는 쪽이 떠날 때까지의 이벤트들."""
+    async with aclosing(events):
+        async for each in events:
+            if await request.is_disconnected():
+                return
+            yield each
 
 
 async def _answered(web: WebService, request: Any) -> Any:
     """`POST /api`의 응답. 모든 오류를 `{"error": …}`로 바꿉니다."""
     from starlette.requests import ClientDisconnect
-    from starlette.responses import Response
+    from starlette.responses import Response, StreamingResponse
 
     headers: dict[str, str] = {}
     try:
         _check_key(web, request)
-        status, content = 200, await asyncio.wait_for(_api(web, request), web.limits.seconds)
+        found = await asyncio.wait_for(_api(web, request), web.limits.seconds)
+        if isasyncgen(found):
+            if "text/event-stream" in request.headers.get("accept", ""):
+                events = _while_there(request, events_of(found))
+                return StreamingResponse(events, headers=_HEADERS, media_type="text/event-stream")
+            found = {"result": "".join([piece async for piece in found])}
+        status, content = 200, json_text(found)
     except Refused as refused:
         status, content, headers = refused.status, error_json(refused.code, refused.message), refused.headers
     except Busy as busy:

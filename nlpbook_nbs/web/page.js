@@ -96,13 +96,30 @@ function tell(text) {
   $("problem").focus();
 }
 
+async function follow(reply) {
+  const line = make("p"), reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
+  $("answer").replaceChildren(line);
+  $("answer").hidden = false;
+  for (let rest = "", done = false, value; !done; ) {
+    ({ done, value } = await reader.read());
+    const parts = (rest + (value || "")).split("\n\n");
+    rest = parts.pop();
+    for (const part of parts) {
+      const found = JSON.parse(part.slice("data: ".length));
+      if (found.error) tell(found.error.message);
+      else line.textContent = found.result ?? line.textContent + found.piece;
+    }
+  }
+}
+
 async function ask() {
-  const headers = { "Content-Type": "application/json" };
+  const headers = { "Content-Type": "application/json", Accept: "text/event-stream, application/json" };
   if ($("key")) headers["X-API-Key"] = $("key").value;
   const stop = new AbortController();
   const timer = setTimeout(() => stop.abort(), 60000);
   try {
     const reply = await fetch(base + "api", { method: "POST", headers, body: JSON.stringify(body()), signal: stop.signal });
+    if ((reply.headers.get("content-type") || "").startsWith("text/event-stream")) return await follow(reply);
     const found = await reply.json();
     if (!reply.ok) return tell(found.error ? found.error.message : `오류 ${reply.status}`);
     $("answer").replaceChildren(...draw(found));
