@@ -1,4 +1,4 @@
-"""문장 생성을 잽니다. 무작위 가중치, nlpbook-gpt, 5-그램을 같은 리뷰로 가르쳐 헷갈림과 쓴 글을 견줍니다.
+"""문장 생성을 잽니다. 무작위 가중치, nlpbook-gpt, 5-그램을 같은 리뷰로 가르쳐 퍼플렉시티와 쓴 글을 견줍니다.
 
     python tools/measure_gpt.py 말뭉치폴더 작업폴더 [--models random,gpt] [--seeds 7,8,9] [--train 20000] [--samples 500]
         [--epochs 3 --learning_rate 5e-4 …: 그 밖의 학습 설정은 그대로 넘깁니다]
@@ -128,8 +128,8 @@ class Measurement:
         scores, kept = written_scores(texts, self.wanted, self.judge, self.learned)
         first = {
             WHAT: scores.pop(WHAT),
-            "글자마다 헷갈림": perplexities[0],
-            "토큰마다 헷갈림": perplexities[1],
+            "글자마다 퍼플렉시티": perplexities[0],
+            "토큰마다 퍼플렉시티": perplexities[1],
         }
         row = {"key": key, "method": method, "cheap": cheap, "seed": seed, "scores": first | scores}
         self.runs.add(row | {"seconds": round(seconds, 1), "kept": kept.tolist(), "texts": texts[:20]})
@@ -203,7 +203,7 @@ class Measurement:
         }
         return {
             "name": self.name,
-            "title": f"문장 생성(NSMC), 학습 리뷰 {options.train:,}건, 헷갈림은 시험 리뷰 {TEST:,}건, {tested} (top-p {TOP_P}). 진짜 시험 리뷰는 {real}",
+            "title": f"문장 생성(NSMC), 학습 리뷰 {options.train:,}건, 퍼플렉시티는 시험 리뷰 {TEST:,}건, {tested} (top-p {TOP_P}). 진짜 시험 리뷰는 {real}",
             "what": WHAT,
             "digits": 3,
             "sizes": {"train": options.train, "all": options.train, "val": VAL, "test": TEST},
