@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
 from .core.arguments import DeployArguments, TrainArguments, option
+from .core.causal import counted_loss
 from .core.columns import FORMAT, cached_columns
 from nlpbook_nbs.core.continuations import (
     check_causal,
@@ -36,7 +37,7 @@ from .core.prediction import open_saved
 from .core.recipes import Recipe
 from .core.settings import require, set_seed
 from .core.tables import LabeledCorpus, read_labeled_texts
-from .core.tasks import IGNORED, Task, drain
+from .core.tasks import IGNORED, Task, drain, weigh_across_ranks
 from .core.training import run_training
 from .core.unread import told_columns
 
@@ -175,7 +176,7 @@ class GenerationDataset(FeatureDataset):
 
 # %% ../nbs/07_generation.ipynb #5d0ce947
 class GenerationTask(Task):
-    """문장 생성. 지표는 토큰마다의 손실 `loss`, 헷갈림 `perplexity`, 글자마다의 헷갈림 `letter_perplexity`입니다.
+    """문장 생성. 지표는 토큰마다의 손실 `loss`, 퍼플렉시티 `perplexity`, 글자마다의 퍼플렉시티 `letter_perplexity`입니다.
 
     앞만 보는 모델이 아니면 `NlpbookError`를 냅니다. 배운 조건의 목록은 모델 설정(`config.json`의 `conditions`)에 남깁니다.
     """
@@ -188,6 +189,12 @@ class GenerationTask(Task):
         super().__init__(model, args)
         check_causal(self.model, str(args.pretrained_model_name))
         self.letter_loss = MeanMetric()
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Any:
+        loss = counted_loss(self.model, batch)
+        if self.trainer.world_size > 1:
+            weigh_across_ranks(loss, self.loss_weight(batch))
+        return loss
 
     def update_metrics(self, outputs: Any, batch: dict[str, Any]) -> None:
         super().update_metrics(outputs, batch)

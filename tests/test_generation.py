@@ -2,6 +2,7 @@
 
 import io
 import json
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from transformers import (
 import nlpbook_nbs as nlpbook
 from nlpbook_nbs.cli import main
 from nlpbook_nbs.core.bpe import letters_per_token, save_bpe, train_bpe
+from nlpbook_nbs.core.causal import counted_loss
 from nlpbook_nbs.core.continuations import check_causal, continuation_columns, settle_specials
+from nlpbook_nbs.core.cpu import cheap_random_numbers
 from nlpbook_nbs.core.decoding import (
     Decoding,
     beam_search,
@@ -363,6 +366,25 @@ def test_perplexity_weighs_every_token_and_letter_the_same(start_folder, model, 
     assert torch.isclose(found["letter_perplexity"], (losses / letters).exp(), rtol=1e-4)
 
 
+@pytest.mark.parametrize("cheap", [False, True])
+def test_training_loss_is_the_librarys(tokenizer, cheap):
+    model = tiny_gpt(tokenizer, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0).train()
+    columns = continuation_columns(
+        tokenizer, 32, ["긍정 재미있는 영화", "부정 별로"], ["긍정", "부정"], False, ""
+    )
+    rows = np.split(columns["input_ids"].astype(np.int64), columns["offsets"][1:-1])
+    labels = np.split(columns["labels"].astype(np.int64), columns["offsets"][1:-1])
+    pad = torch.nn.utils.rnn.pad_sequence
+    batch = {
+        "input_ids": pad([torch.tensor(row) for row in rows], True, tokenizer.pad_token_id),
+        "attention_mask": pad([torch.ones(len(row), dtype=torch.long) for row in rows], True),
+        "labels": pad([torch.tensor(row) for row in labels], True, -100),
+    }
+    with cheap_random_numbers(model) if cheap else nullcontext():
+        found = counted_loss(model, batch)
+    assert torch.isclose(found, model(**batch).loss, rtol=1e-5)
+
+
 def test_trained_from_own_lines_and_opened_by_its_folder(start_folder, tmp_path):
     (tmp_path / "own").mkdir()
     write(tmp_path / "own" / "train.tsv", "document\tlabel\n" + "달이 밝다\t밤\n해가 뜬다\t낮\n" * 20)
@@ -463,6 +485,14 @@ def test_ngram_chances_add_up_to_one():
     for context in ([1, 2, 3], [11, 11, 11], [12, 12, 5]):
         every = np.array([[*context, token] for token in range(12)])
         assert np.isclose(model._chances(every).sum(), 1)
+
+
+def test_an_ngram_model_draws_by_its_chances():
+    rows = [[1, 2, 3, 9], [1, 2, 4, 9], [5, 2, 3, 9], [1, 2, 3, 9]]
+    model, random = KneserNey(10, order=3).fit(rows), np.random.default_rng(7)
+    chances = model._chances(np.array([[1, 2, token] for token in range(10)]))
+    drawn = np.bincount([model.draw([1, 2], random) for _ in range(4000)], minlength=10) / 4000
+    assert np.abs(drawn - chances).max() < 0.03
 
 
 def test_seen_text_is_likelier_than_unseen():

@@ -51,6 +51,9 @@ class KneserNey:
         self.contexts: dict[int, _Table] = {}
         self.kinds: dict[int, _Table] = {}
         self.discounts: dict[int, float] = {}
+        self.following: dict[
+            int, tuple[np.ndarray, ...]
+        ] = {}  # 앞의 열쇠의 차례로 놓은 (열쇠, 다음 토큰, 횟수)
         for size in range(self.order, 0, -1):
             self._remember(size, grams, counts)
             if size > 1:
@@ -64,6 +67,8 @@ class KneserNey:
         contexts, owner = np.unique(_keys(grams[:, :-1]), return_inverse=True)
         self.contexts[size] = _Table(contexts, np.bincount(owner, counts))
         self.kinds[size] = _Table(contexts, np.bincount(owner))
+        order = np.argsort(owner, kind="stable")
+        self.following[size] = contexts[owner[order]], grams[order, -1], counts[order]
 
     def _windows(self, rows: Sequence[Sequence[int]]) -> np.ndarray:
         """글의 자리마다 앞의 토큰들과 그 토큰 `(전체 토큰 수, order)`. 글 앞의 빈자리는 어휘의 크기입니다."""
@@ -93,3 +98,23 @@ class KneserNey:
             mixed = (counts + discount * kinds * chances) / np.maximum(total, 1)
             chances = np.where(total > 0, mixed, chances)
         return chances
+
+    def draw(
+        self,
+        before: Sequence[int],  # 앞의 토큰 번호들
+        random: np.random.Generator,
+    ) -> int:
+        """확률에 따라 뽑은 다음 토큰의 번호. 가장 긴 앞 글에서 뽑아 보고, 덜어 둔 몫에 걸리면 짧은 것으로 물러납니다."""
+        line = [self.vocab_size] * (self.order - 1) + list(before)
+        for size in range(self.order, 0, -1):
+            known, tokens, counts = self.following[size]
+            context = np.array([line[len(line) - size + 1 :]], np.int64).reshape(1, size - 1)
+            first, last = (
+                np.searchsorted(known, _keys(context)[0], "left"),
+                np.searchsorted(known, _keys(context)[0], "right"),
+            )
+            sums = np.cumsum(counts[first:last] - self.discounts[size])
+            place = np.searchsorted(sums, random.random() * counts[first:last].sum(), "right")
+            if place < len(sums):
+                return int(tokens[first + place])
+        return int(random.integers(self.vocab_size))
