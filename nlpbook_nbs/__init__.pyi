@@ -8,6 +8,7 @@ from . import ner as ner
 from . import paircls as paircls
 from . import pretrain as pretrain
 from . import qa as qa
+from . import search as search
 from . import widgets as widgets
 from .core.settings import NlpbookError as NlpbookError
 from .core.settings import get_profile as get_profile

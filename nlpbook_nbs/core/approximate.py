@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from .vectors import VectorIndex, restored
 
 from .settings import NlpbookError
+from .vectors import VectorIndex, restored
 
 # %% ../../nbs/core/approximate.ipynb #aae589ba
 LINKS, BUILD, LOOK = 32, 200, 64  # 이어 둘 이웃의 수, 만들 때와 찾을 때 살필 후보의 수
