@@ -4,6 +4,7 @@
     python tools/search_tables.py search-korquad 말뭉치폴더 --model 모델 … [--distractors korean_mix.txt.xz]
     python tools/search_tables.py search-kowiki 말뭉치폴더 --model 모델 …
     python tools/search_tables.py search-ask 말뭉치폴더 --model 모델 --reader 질의응답모델 [--distractors korean_mix.txt.xz]
+    python tools/search_tables.py speed 말뭉치폴더 --distractors korean_mix.txt.xz --count 100000   # 만들고 찾는 시간만 찍습니다
 
 말뭉치폴더에는 `korquad-v1/KorQuAD_v1.0_dev.json`이 있어야 합니다. `search-kowiki`는 패키지에 든 지문과 질문으로 잽니다.
 `--model`은 여러 번 적을 수 있고(`nlpbook-small`, 학습한 폴더), 첫째 모델로 합친 것과 `--reranker`로 다시 매긴 것도 잽니다.
@@ -15,8 +16,10 @@ import argparse
 import json
 import os
 import random
+import shutil
 import time
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -221,9 +224,40 @@ def ask_table(options, passages, asked, title, told):
     table.write("F1", 1, f"질문 {len(asked):,}개")
 
 
+def speed(options):
+    """색인을 만들고 찾는 시간을 bm25s, rank_bm25(설치되어 있으면)와 나란히 재어 한 줄씩 찍습니다. 표로 적지는 않습니다."""
+    import bm25s
+
+    gold, asked = korquad(options.data)
+    passages = distractors(options.distractors, gold, options.count)
+    texts, questions, split = [row.text for row in passages], [text for text, _, _ in asked[:200]], Units()
+    folder = options.work / f"speed-{options.count}"
+    shutil.rmtree(folder, ignore_errors=True)
+    index, seconds = timed(build_index, folder, passages)
+    _, spent = timed(Searcher(index).search, questions, 10, "words")
+    told = {"passages": len(texts), "questions": len(questions)}
+    print(json.dumps({"name": "ours"} | told | {"seconds": seconds, "search_seconds": spent}), flush=True)
+    words, tokenizing = timed(split, texts)
+    asked_words = split(questions)
+    library = bm25s.BM25(method="lucene", k1=1.5, b=0.75)
+    _, seconds = timed(library.index, words, show_progress=False)
+    _, spent = timed(library.retrieve, asked_words, k=10, show_progress=False)
+    row = {"seconds": tokenizing + seconds, "search_seconds": spent}
+    print(json.dumps({"name": "bm25s"} | told | row), flush=True)
+    if find_spec("rank_bm25"):
+        from rank_bm25 import BM25Okapi
+
+        plain, seconds = timed(BM25Okapi, words)
+        _, spent = timed(lambda: [plain.get_scores(each) for each in asked_words[:20]])
+        row = {"seconds": tokenizing + seconds, "search_seconds": 10 * spent}
+        print(json.dumps({"name": "rank_bm25"} | told | row), flush=True)
+
+
 def read_options(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("table", choices=["search-words", "search-korquad", "search-kowiki", "search-ask"])
+    parser.add_argument(
+        "table", choices=["search-words", "search-korquad", "search-kowiki", "search-ask", "speed"]
+    )
     parser.add_argument("data", type=Path, help="말뭉치폴더")
     parser.add_argument("--work", type=Path, default=Path("search-tables"), help="색인을 둘 폴더")
     parser.add_argument("--units", default="words,bigrams,wordpiece", help="쉼표로 나눔. kiwi도 됩니다")
@@ -243,6 +277,9 @@ def main(argv=None):
     options = read_options(argv)
     if options.table == "search-words":
         return unit_table(options)
+    if options.table == "speed":
+        require(options.distractors, "--distractors: 색인을 만들 글 파일을 적으세요.")
+        return speed(options)
     passages, asked = kowiki() if options.table == "search-kowiki" else korquad(options.data)
     if options.questions:
         asked = random.Random(SEED).sample(asked, min(options.questions, len(asked)))
