@@ -10,6 +10,7 @@ from . import ner as ner
 from . import paircls as paircls
 from . import pretrain as pretrain
 from . import qa as qa
+from . import search as search
 from . import serve as serve
 from . import tokenization as tokenization
 from . import transformer as transformer

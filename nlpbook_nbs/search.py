@@ -2,8 +2,8 @@
 
 # %% auto #0
 __all__ = ['TASK_NAME', 'RECIPE', 'SearchTrainArguments', 'SearchDeployArguments', 'SearchExample', 'SearchCorpus',
-           'SearchFeatures', 'SearchDataset', 'SearchTask', 'encoding_passage', 'load_finder', 'open_corpus',
-           'pair_loader', 'train_search']
+           'SearchFeatures', 'SearchDataset', 'SearchTask', 'pair_loader', 'encoding_passage', 'load_finder',
+           'open_corpus', 'train_search']
 
 # %% ../nbs/06_search.ipynb #a422f06d
 from collections.abc import Iterable, Sequence
@@ -36,7 +36,7 @@ from .core.training import make_loader, run_training
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-# %% ../nbs/06_search.ipynb #111864ee
+# %% ../nbs/06_search.ipynb #8c4206b0
 TASK_NAME = "passage-search"
 
 
@@ -72,7 +72,7 @@ class SearchTrainArguments(TrainArguments):
         """질문과 지문의 앞에 붙일 말."""
         return embedding.Prompts(self.question_prompt or "", self.passage_prompt or "")
 
-# %% ../nbs/06_search.ipynb #039f91f5
+# %% ../nbs/06_search.ipynb #d3009ff6
 @dataclass
 class SearchDeployArguments(DeployArguments):
     """문서 검색의 추론 설정."""
@@ -89,7 +89,7 @@ class SearchDeployArguments(DeployArguments):
         super().__post_init__()
         fill_in(self, "passage_embedding_dir", str(Path(self.downstream_model_dir or "", "index")))
 
-# %% ../nbs/06_search.ipynb #ef3dd7d6
+# %% ../nbs/06_search.ipynb #23f0aeee
 @dataclass
 class SearchExample:
     """질문 하나와 답이 든 지문. `group`은 지문의 id이고, 한 지문에 질문이 여럿이면 `group`이 같습니다."""
@@ -100,7 +100,7 @@ class SearchExample:
     answer: str = ""  # 지문에 적힌 답. 비어도 됩니다
     answer_start: Optional[int] = None  # 지문에서 답이 시작하는 글자의 번호
 
-# %% ../nbs/06_search.ipynb #84cc04b3
+# %% ../nbs/06_search.ipynb #86a3097b
 class SearchCorpus:
     """검색 말뭉치. KorQuAD 형식의 파일이 있는 폴더이거나, 지문과 질문의 표가 있는 폴더입니다.
 
@@ -133,7 +133,7 @@ class SearchCorpus:
             found.append(SearchExample(*own, row.answer_text, row.start_position_character))
         return [row for row in found if row.group]
 
-# %% ../nbs/06_search.ipynb #e77423e9
+# %% ../nbs/06_search.ipynb #04b0d685
 _FORMAT = 1  # 저장 형식이나 만드는 방법을 바꾸면 올립니다.
 
 
@@ -149,7 +149,7 @@ class SearchFeatures:
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _METRICS = {"mrr@10": "mrr", "ndcg@10": "ndcg", "recall@1": "recall1", "recall@10": "recall10"}
 
-# %% ../nbs/06_search.ipynb #d97476ab
+# %% ../nbs/06_search.ipynb #2bb54c07
 class SearchDataset(Dataset):
     """말뭉치의 `mode` 부분. `train`이면 `dataset[i]`가 짝 `(질문, 지문)`이고, `val`과 `test`이면 지문들 다음에 질문들이 하나씩 나옵니다."""
 
@@ -191,7 +191,7 @@ class SearchDataset(Dataset):
     def __getitems__(self, indices: Sequence[int]) -> Any:
         return self.rows.__getitems__(indices)
 
-# %% ../nbs/06_search.ipynb #4b382e9f
+# %% ../nbs/06_search.ipynb #b89a5c86
 class SearchTask(Task):
     """두 글을 한 모델로 읽어 견주는 검색 과제(bi-encoder). 지표는 검증 지문 모두에서 찾은 `mrr`, `ndcg`, `recall1`, `recall10`과 손실 `loss`입니다."""
 
@@ -233,7 +233,16 @@ class SearchTask(Task):
         length, prompts = self.args.max_seq_length, self.args.prompts
         embedding.write_sentence_files(folder, config.hidden_size, length, prompts)
 
-# %% ../nbs/06_search.ipynb #476729df
+# %% ../nbs/06_search.ipynb #62a2d8fb
+def pair_loader(dataset: SearchDataset, args: Any, shuffle: bool) -> Any:
+    """`dataset`의 데이터로더. 학습할 때는 에폭마다 질문을 새로 고릅니다."""
+    if not shuffle:
+        return make_loader(dataset, args, shuffle)
+    sampler = contrast.PairSampler(dataset, args.batch_size)
+    options = {"collate_fn": data_collator, "num_workers": args.cpu_workers}
+    return DataLoader(dataset, args.batch_size, sampler=sampler, **options)
+
+# %% ../nbs/06_search.ipynb #7a0c9236
 def encoding_passage(
     passages: Iterable[Any],  # `Passage`들, 또는 글들
     model: "PreTrainedModel",
@@ -246,27 +255,18 @@ def encoding_passage(
     embedder = embedding.TextEmbedder(model, tokenizer, prompts, length, args.batch_size, args.device, folder)
     return build_index(args.passage_embedding_dir or "", passages, embedder=embedder)
 
-# %% ../nbs/06_search.ipynb #975bbb21
+# %% ../nbs/06_search.ipynb #46a048e4
 def load_finder(args: SearchDeployArguments) -> PassageFinder:
     """`args.downstream_model_dir`의 모델과 색인을 열어 `PassageFinder`로. 색인이 없으면 `NlpbookError`를 냅니다."""
     folder = args.downstream_model_dir or ""
     embedder = embedding.open_embedder(folder, args.max_seq_length, args.batch_size, args.device)
     return PassageFinder(Searcher(SearchIndex(args.passage_embedding_dir or "", embedder=embedder)), args)
 
-# %% ../nbs/06_search.ipynb #834bd85f
+# %% ../nbs/06_search.ipynb #6f1f7444
 def open_corpus(args: SearchTrainArguments) -> SearchCorpus:
     """`args`에 적힌 검색 말뭉치 객체. 공개 말뭉치의 파일이 없으면 내려받습니다."""
     download_downstream_dataset(args)
     return SearchCorpus()
-
-
-def pair_loader(dataset: SearchDataset, args: Any, shuffle: bool) -> Any:
-    """`dataset`의 데이터로더. 학습할 때는 에폭마다 질문을 새로 고릅니다."""
-    if not shuffle:
-        return make_loader(dataset, args, shuffle)
-    sampler = contrast.PairSampler(dataset, args.batch_size)
-    options = {"collate_fn": data_collator, "num_workers": args.cpu_workers}
-    return DataLoader(dataset, args.batch_size, sampler=sampler, **options)
 
 
 def train_search(
@@ -288,7 +288,7 @@ def train_search(
         encoding_passage(val.passages, embedder.model, embedder.tokenizer, deploy)
     return result | {"val_questions": len(val.examples), "val_passages": len(val.passages)}
 
-# %% ../nbs/06_search.ipynb #0480bba6
+# %% ../nbs/06_search.ipynb #6ebaa7b3
 RECIPE = Recipe(
     title="문서 검색",
     train_arguments=SearchTrainArguments,

@@ -170,7 +170,7 @@ def test_every_training_argument_is_an_option(capsys):
         text = capsys.readouterr().out
         for item in fields(load_recipe(task).train_arguments):
             assert f"--{item.name}" in text, item.name
-        assert "기본값: 5e-05" in text
+        assert f"기본값: {load_recipe(task).train_arguments.learning_rate}" in text
 
 
 def test_every_deploy_argument_is_an_option_and_reaches_the_model(capsys, monkeypatch):

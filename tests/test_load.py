@@ -15,6 +15,8 @@ from transformers import (
 )
 
 import nlpbook_nbs as nlpbook
+from nlpbook_nbs.core.embedding import open_embedder
+from nlpbook_nbs.core.indexes import build_index
 from nlpbook_nbs.core.recipes import TASKS, load_recipe
 
 PAIR = ("비가 와서 경기가 취소되었다.", "경기는 예정대로 열렸다.")
@@ -45,8 +47,10 @@ def saved(tmp_path, mini_tokenizer):
 def test_record_of_the_folder_names_the_task(saved, name):
     recipe = load_recipe(name)
     heads = {"qa": BertForQuestionAnswering, "ner": BertForTokenClassification}
-    cls = heads.get(name, BertForSequenceClassification)
-    predict = nlpbook.load(saved(cls, task=recipe.task_name, max_seq_length=48))
+    folder = saved(heads.get(name, BertForSequenceClassification), task=recipe.task_name, max_seq_length=48)
+    if name == "search":  # 찾을 글의 색인이 있어야 합니다.
+        build_index(folder / "index", ["천문대는 2011년에 지었다."], embedder=open_embedder(str(folder), 48))
+    predict = nlpbook.load(folder)
     assert predict.recipe is recipe and predict.args.max_seq_length == 48
     found = predict(list(recipe.examples))
     assert len(found) == len(recipe.examples) and all(isinstance(row, dict) for row in found)

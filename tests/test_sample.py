@@ -18,9 +18,16 @@ from nlpbook_nbs.core.settings import NlpbookError, Profile
 from nlpbook_nbs.ner import NERCorpus, NERDataset
 from nlpbook_nbs.paircls import KlueNLICorpus
 from nlpbook_nbs.qa import KorQuADV1Corpus, QADataset
+from nlpbook_nbs.search import SearchCorpus, SearchDataset
 
 QUICK, BOOK = Profile("quick", "시험"), Profile("book", "시험")
-REAL = {"nsmc": "CC0 1.0", "klue-nli": "CC BY-SA 4.0", "kornli": "CC BY-SA 4.0", "klue-ner": "CC BY-SA 4.0"}
+REAL = {
+    "nsmc": "CC0 1.0",
+    "klue-nli": "CC BY-SA 4.0",
+    "kornli": "CC BY-SA 4.0",
+    "klue-ner": "CC BY-SA 4.0",
+    "kowiki": "CC BY-SA 4.0",
+}
 
 
 # 패키지에 든 글
@@ -62,7 +69,7 @@ def test_the_first_rows_the_quick_profile_reads_hold_every_label_about_equally(t
     if task == "ner":
         labels = [entity.label for row in rows for entity in row.entities]
         assert len(set(labels)) == 6 and all(labels.count(label) > 50 for label in set(labels))
-    elif task != "qa":
+    elif task not in {"qa", "search"}:
         labels = [row.label for row in rows]
         shares = [labels.count(label) / len(labels) for label in set(labels)]
         assert len(shares) == {"doc-cls": 2, "pair-cls": 3}[task] and max(shares) - min(shares) < 0.04
@@ -89,6 +96,7 @@ DATASETS = {
     "pair-cls": (ClassificationDataset, KlueNLICorpus),
     "ner": (NERDataset, NERCorpus),
     "qa": (QADataset, KorQuADV1Corpus),
+    "search": (SearchDataset, SearchCorpus),
 }
 
 
@@ -114,7 +122,11 @@ def test_training_reads_the_first_rows_only_and_the_log_says_so(dataset, message
     whole = dataset(task)
     assert not [text for text in messages() if "가운데 앞의" in text]
     few = dataset(task, max_train_samples=50)
-    assert rows_of(few) == 50 and [few[place] for place in range(20)] == [whole[place] for place in range(20)]
+    assert rows_of(few) == 50
+    if task == "search":  # 건수는 질문의 수이고, 하나씩 꺼내면 지문입니다.
+        assert few.examples == whole.examples[:50]
+    else:
+        assert [few[place] for place in range(20)] == [whole[place] for place in range(20)]
     (told,) = [text for text in messages() if "가운데 앞의" in text]
     assert f"학습 {rows_of(whole):,}건 가운데 앞의 50건" in told and "--full_sample" not in told
     assert dataset(task, max_train_samples=50).fingerprint == few.fingerprint
