@@ -305,17 +305,9 @@ RECIPE = Recipe(
     deploy_arguments=QADeployArguments,
     corpus="korquad-v1",
     training={
-        "nlpbook-small": {
-            "max_seq_length": 384,
-            "doc_stride": 128,
-            "batch_size": 8,
-            "learning_rate": 2e-4,
-            "lr_scheduler": "linear",
-            "warmup_ratio": 0.1,
-            "epochs": 2,
-            "freeze_layers": "auto",
-            "monitor": "max val_f1",
-        },
+        "nlpbook-small": {"max_seq_length": 384, "doc_stride": 128, "batch_size": 8, "learning_rate": 2e-4}
+        | {"lr_scheduler": "linear", "warmup_ratio": 0.1, "epochs": 2, "freeze_layers": "auto"}
+        | {"monitor": "max val_f1"},
         "nlpbook-mini": {"batch_size": 16, "learning_rate": 3e-4, "epochs": 6, "monitor": "max val_f1"},
     },
     head="ForQuestionAnswering",

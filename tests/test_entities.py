@@ -202,7 +202,7 @@ def test_tags_win_over_a_marked_text_that_disagrees(tmp_path, messages):
     path = write(tmp_path / "a.tsv", wrong)
     assert rows_of(path) == [(TEXT, (PS,))] * 2
     (told,) = messages()
-    assert "글 1개" in told and f"{path}:3" in told
+    assert "글 1개" in told and f"{path.name}:3" in told
 
 
 def test_empty_texts_are_left_out_and_counted_or_refused(tmp_path, messages):

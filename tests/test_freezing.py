@@ -162,7 +162,7 @@ def test_automatic_number_is_said_recorded_and_leaves_half_of_the_layers(
     monkeypatch.setattr("nlpbook_nbs.core.freezing.QUICK_RATE", 1.0)
     _, task = fit(freeze_layers="auto", options={"max_steps": 1})
     assert task.frozen_layers == 2 and read_model_record(tmp_path / "model")["freeze_layers"] == 2
-    assert any("4층 가운데 아래 2층을 얼립니다" in each and "freeze_layers=0" in each for each in messages())
+    assert any("4층 가운데 아래 2층을 얼려" in each and "freeze_layers=0" in each for each in messages())
 
 
 def test_small_work_freezes_nothing_and_says_nothing(fit, messages):
