@@ -235,7 +235,8 @@ def _predict(options: argparse.Namespace, rest: list[str]) -> int:
         predict = load(folder, task, **values)
     rows = read_inputs(predict.recipe.fields, texts, predict.recipe.reads_blank)
     if getattr(predict.args, "stream", False):
-        return _show_as_written(predict.predict.stream, rows)
+        writing: Any = predict.predict
+        return _show_as_written(writing.stream, rows)
     return _print_answers(predict, rows)
 
 

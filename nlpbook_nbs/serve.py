@@ -65,7 +65,11 @@ def service_app(
 ) -> WebService:
     """`args.model_dir`의 모델로 답하는 웹 서비스. 한 번에 64개까지의 목록도 받습니다."""
     if predict is None:
-        given = {"device": args.device, "max_seq_length": args.max_seq_length, "batch_size": args.batch_size}
+        given: dict[str, Any] = {
+            "device": args.device,
+            "max_seq_length": args.max_seq_length,
+            "batch_size": args.batch_size,
+        }
         predict = load(args.model_dir, **{name: each for name, each in given.items() if each is not None})
     recipe = predict.recipe
     service = recipe_service(recipe.title, recipe.keys, recipe.fields, recipe.examples)

@@ -15,6 +15,7 @@ GROUPS = (
     "bench_requirements",
     "lora_requirements",
     "onnx_requirements",
+    "search_requirements",
 )
 PLATFORM_PARTS = ("nvidia-", "cuda-", "triton")  # torch가 스스로 고르는 GPU 부품이라 적어 두지 않습니다.
 PINS = (

@@ -116,7 +116,7 @@ def keep_layers(
 ) -> dict[str, Any]:
     """`layers`의 층만 남긴 폴더를 만들고 `{"folder", "parameters"}`를 돌려줍니다. 없는 층이면 `NlpbookError`를 냅니다."""
     model, tokenizer, folder = open_source(source)
-    stack = getattr(getattr(model.base_model, "encoder", None), "layer", None)
+    stack: Any = getattr(getattr(model.base_model, "encoder", None), "layer", None)
     require(stack is not None, f"{source}: 층을 덜어 낼 줄 모르는 구조입니다. BERT 계열의 모델을 적으세요.")
     require(
         layers and all(0 <= number < len(stack) for number in layers) and list(layers) == sorted(set(layers)),

@@ -30,5 +30,5 @@ class Metrics:
         if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
             return generate_latest(self.registry)
         whole = CollectorRegistry()
-        multiprocess.MultiProcessCollector(whole)  # type: ignore[no-untyped-call]
+        multiprocess.MultiProcessCollector(whole)
         return generate_latest(whole)

@@ -11,16 +11,16 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from inspect import isasyncgen, isgenerator
+from inspect import isgenerator
 from typing import Any
 
 from .batching import Batcher, Busy
+from .event_streams import events_of, pieces_of
 from .metrics import Metrics
 from .pages import content_policy, docs_html, openapi, page_html
 from .replies import Refused, error_json, json_text, read_json
 from .services import SERVICES, Service
 from .settings import NlpbookError, logger
-from .event_streams import events_of, pieces_of
 
 # %% ../../nbs/core/web.ipynb #7185890e
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ async def _answered(web: WebService, request: Any) -> Any:
     try:
         _check_key(web, request)
         found = await asyncio.wait_for(_api(web, request), web.limits.seconds)
-        if isasyncgen(found):
+        if isinstance(found, AsyncGenerator):
             if "text/event-stream" in request.headers.get("accept", ""):
                 events = _while_there(request, events_of(found))
                 return StreamingResponse(events, headers=_HEADERS, media_type="text/event-stream")
