@@ -181,12 +181,6 @@ def train_args(small_training):
     return make
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist가 묶음의 이름을 읽기 전에
-def pytest_collection_modifyitems(items):
-    """가장 오래 걸리는 장부터 시작해야 두 프로세스가 함께 끝납니다."""
-    items.sort(key=lambda item: item.path.name != "test_chapters.py")
-
-
 def pytest_terminal_summary(terminalreporter):
     """결함 시험(tests/faults)이 무엇을 몇 번 했는지 끝에 보여 주고, 오래 한 시험이면 적어 둡니다."""
     soak = sys.modules.get("soak")
