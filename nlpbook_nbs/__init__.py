@@ -14,7 +14,9 @@ _EXPORTS = {
     "core.folders": ("resolve_model_name",),
     "core.arguments": ("load_arguments",),
     "core.corpora": ("CORPORA", "download_downstream_dataset", "sample_root"),
-    "core.exercises": ("exercise", "progress"),
+    "core.exercises": ("exercise", "check"),
+    "core.progress": ("progress",),
+    "core.scoreboard": ("submit",),
     "core.features": ("data_collator",),
     "core.frames": ("corpus_from",),
     "core.recipes": ("load",),
@@ -23,6 +25,7 @@ _EXPORTS = {
 }
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}
 __all__ = list(_HOME)
+
 
 # %% ../nbs/init.ipynb #64ff72a3
 def __getattr__(name: str) -> Any:
