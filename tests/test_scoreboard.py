@@ -17,7 +17,7 @@ def sums(monkeypatch):
 
     def total(answer):
         if not isinstance(answer, list):
-            raise AssertionError("목록을 내세요.")
+            raise AssertionError("목록을 내세요.")  # noqa: TRY004
         return sum(answer)
 
     found = {1: contest(1, "합", lambda: ("하나", 1.0))(total)}
