@@ -26,7 +26,6 @@ _EXPORTS = {
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}
 __all__ = list(_HOME)
 
-
 # %% ../nbs/init.ipynb #64ff72a3
 def __getattr__(name: str) -> Any:
     """`nlpbook.이름`을 처음 쓸 때 그 이름이 정의된 모듈을 불러옵니다."""
