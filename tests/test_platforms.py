@@ -125,7 +125,7 @@ def test_task_runs_in_a_folder_with_blanks_and_korean_letters_and_in_utf8(called
 def test_test_task_asks_for_the_quick_profile_without_shell_syntax(called):
     found = called("test")
     names = [Path(words[0]).stem for words, _, _ in found]
-    assert names == ["ruff", "ruff", "mypy", "nbdev_test", "python"]
+    assert names == ["ruff", "ruff", "mypy", "nbdev_test", "nbdev_test", "python"]
     for _, _, environment in found[-2:]:
         assert environment["NLPBOOK_PROFILE"] == "quick" and environment["HF_HUB_OFFLINE"] == "1"
 
@@ -214,7 +214,7 @@ def test_every_file_of_the_repository_can_be_laid_on_windows_and_macos():
     assert max(map(len, names)) < 120  # 윈도우의 경로는 260자까지입니다.
 
 
-@pytest.mark.parametrize("path", PACKAGE, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PACKAGE, ids=lambda path: path.relative_to(ROOT / "nlpbook_nbs").as_posix())
 def test_package_uses_nothing_that_only_posix_has(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     posix = {"resource", "fcntl", "pwd", "grp", "termios"}
@@ -226,7 +226,7 @@ def test_package_uses_nothing_that_only_posix_has(path):
             assert node.attr not in attributes, f"{path}:{node.lineno}"
 
 
-@pytest.mark.parametrize("path", PACKAGE, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PACKAGE, ids=lambda path: path.relative_to(ROOT / "nlpbook_nbs").as_posix())
 def test_files_are_opened_as_utf8_and_replaced_in_one_place(path):
     """인코딩을 적지 않으면 윈도우에서는 CP949로, 이름 바꾸기를 바로 하면 열린 파일에서 실패합니다."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
