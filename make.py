@@ -112,6 +112,7 @@ def docs():
             "Quarto가 없습니다. https://quarto.org/docs/get-started 에서 받아 설치한 뒤 다시 실행하세요."
         )
     run("python", "tools/check_site.py")
+    run("python", "tools/live.py", **QUICK)
     call(quarto, "render")
 
 
