@@ -145,8 +145,8 @@ def classify(
     return recipe.train(arguments, corpus=corpus)["test_acc"]
 
 
-def measure(experiment: CanaryMaterials, name: str, folder: str | PathLike) -> dict[str, Any]:
-    """모델 하나가 흘리는 것(`canaries`, `membership`)과 쓸모(`mlm_loss`, `accuracy`)."""
+def measure(experiment: CanaryMaterials, folder: str | PathLike) -> dict[str, Any]:
+    """모델 하나가 흘리는 것(`canaries`, `membership`)과 쓸모(`mlm_loss`)."""
     probe = experiment.probe(folder)
     scores = experiment.member_scores(probe)
     relative = [mine - theirs for mine, theirs in zip(scores, experiment.reference_scores, strict=True)]
@@ -154,22 +154,19 @@ def measure(experiment: CanaryMaterials, name: str, folder: str | PathLike) -> d
         "canaries": canary_report(probe, experiment.canaries),
         "membership": {"absolute": roc(*scores), "relative": roc(*relative)},
         "mlm_loss": mlm_loss(experiment, folder),
-        "accuracy": classify(experiment, folder, experiment.folder / name / "classifier"),
         "model_dir": str(folder),
     }
 
 # %% ../../nbs/core/experiment.ipynb #920bada4
 def _start(experiment: "CanaryExperiment", name: str) -> dict[str, Any]:
-    start = experiment.args.pretrained_model_name
-    accuracy = classify(experiment, start, experiment.folder / name / "classifier")
-    return {"mlm_loss": mlm_loss(experiment, start), "accuracy": accuracy}
+    return measure(experiment, experiment.args.pretrained_model_name)
 
 
 def _train_and_measure(
     experiment: CanaryMaterials, name: str, documents: Documents, start: str | None = None
 ) -> dict[str, Any]:
     epochs = train_epochs(experiment, name, documents, start)
-    return measure(experiment, name, epochs[-1]["model_dir"])
+    return measure(experiment, epochs[-1]["model_dir"])
 
 
 def _clean(experiment: "CanaryExperiment", name: str) -> dict[str, Any]:
@@ -181,7 +178,7 @@ def _planted(experiment: "CanaryExperiment", name: str) -> dict[str, Any]:
     for line in epochs[:-1]:
         if line["epoch"].bit_count() == 1:  # 1, 2, 4, 8 …
             line["canaries"] = canary_report(experiment.probe(line["model_dir"]), experiment.canaries)
-    found = measure(experiment, name, epochs[-1]["model_dir"])
+    found = measure(experiment, epochs[-1]["model_dir"])
     epochs[-1]["canaries"] = found["canaries"]
     return found | {"epochs": epochs}
 
@@ -212,10 +209,11 @@ def _dedup(experiment: "CanaryExperiment", name: str) -> dict[str, Any]:
 def _early(experiment: "CanaryExperiment", name: str) -> dict[str, Any]:
     experiment.run("planted")
     best = experiment.folder / "planted"  # `monitor`가 가장 좋을 때의 모델
-    return measure(experiment, name, best) | {"epoch": read_model_record(best)["epoch"] + 1}
+    return measure(experiment, best) | {"epoch": read_model_record(best)["epoch"] + 1}
 
 
-def _dp(experiment: "CanaryExperiment", name: str) -> dict[str, Any]:
+def _private(experiment: "CanaryExperiment", name: str) -> dict[str, Any]:
+    promised = float(name.partition("-")[2] or experiment.args.epsilon)
     folder = experiment.folder / name / "model"
     args = experiment.pretrain_arguments(
         train_file=experiment.text_file("planted", experiment.planted),
@@ -223,7 +221,8 @@ def _dp(experiment: "CanaryExperiment", name: str) -> dict[str, Any]:
         batch_size=experiment.args.private_batch_size,
         learning_rate=experiment.args.private_learning_rate,
     )
-    return private_pretraining(args, experiment.args.epsilon) | measure(experiment, name, folder)
+    found = private_pretraining(args, None if name == "sgd" else promised)
+    return found | measure(experiment, folder)
 
 # %% ../../nbs/core/experiment.ipynb #0a6b08a8
 def _classified(experiment: "CanaryExperiment", name: str) -> dict[str, Any]:
@@ -236,11 +235,12 @@ def _classified(experiment: "CanaryExperiment", name: str) -> dict[str, Any]:
 
 
 def _planted_classified(experiment: "CanaryExperiment", name: str) -> dict[str, Any]:
-    planted, folder = experiment.run("planted"), experiment.folder / "planted" / "classifier"
-    heads = {"canaries": planted["model_dir"], "public_head": experiment.args.pretrained_model_name}
+    start, folder = experiment.run("planted")["model_dir"], experiment.folder / name / "classifier"
+    accuracy = classify(experiment, start, folder)
+    heads = {"canaries": start, "public_head": experiment.args.pretrained_model_name}
     probes = {key: graft_head(folder, head, bf16=experiment.bf16) for key, head in heads.items()}
     reports = {key: canary_report(probe, experiment.canaries) for key, probe in probes.items()}
-    return reports | {"accuracy": planted["accuracy"]}
+    return reports | {"accuracy": accuracy}
 
 
 _STEPS: dict[str, Callable[["CanaryExperiment", str], dict[str, Any]]] = {
@@ -254,7 +254,10 @@ _STEPS: dict[str, Callable[["CanaryExperiment", str], dict[str, Any]]] = {
     "scrub-rules": _scrub,
     "dedup": _dedup,
     "early": _early,
-    "dp": _dp,
+    "sgd": _private,
+    "dp-64": _private,
+    "dp": _private,
+    "dp-1": _private,
     "classified": _classified,
     "planted-classified": _planted_classified,
 }
