@@ -42,13 +42,13 @@ from nlpbook_nbs.core.files import read_json, written_aside
 from nlpbook_nbs.core.indexes import SearchIndex, build_index
 from nlpbook_nbs.core.passages import Passage, checked_passages, read_passages
 from nlpbook_nbs.core.ranking import ranking_scores
-from nlpbook_nbs.core.retrieval import read_questions
+from nlpbook_nbs.core.retrieval import mine_negatives, read_questions
 from nlpbook_nbs.core.searching import Searcher
 from nlpbook_nbs.core.settings import require
 from nlpbook_nbs.core.squad import read_korquad
 from nlpbook_nbs.core.units import Units
 
-SEED, TOP, VAL_ARTICLES, TIMED, PIECE = 7, 20, 10, 30, 256
+SEED, TOP, VAL_ARTICLES, TIMED, PIECE, SHORT, VAL_ROWS = 7, 20, 10, 30, 256, 260, 120
 NAMES = {"bigrams": "글자 두 개", "words": "어절", "wordpiece": "토큰", "kiwi": "형태소(kiwi)"}
 SCORES = {"R@1": "recall@1", "R@10": "recall@10", "MRR@10": "mrr@10", "nDCG@10": "ndcg@10"}
 
@@ -65,13 +65,50 @@ def articles(data):
 
 
 def split(data, folder):
-    """배울 글과 검증할 글을 공식 파일의 꼴로 `folder`에 씁니다."""
-    rest = articles(data)[TEST_ARTICLES:]
-    folder.mkdir(parents=True, exist_ok=True)
+    """배울 글과 검증할 글을 `folder`에 씁니다.
+
+    `korquad-v1`은 지문 그대로, `korquad-short`는 답이 든 조각만 남기고 섞은 것이고, `rerank-pairs`는 질문과 조각의 짝입니다. 조각이 짧아 빨리 배웁니다.
+    """
+    rest, draw = articles(data)[TEST_ARTICLES:], random.Random(SEED)
     for name, part in {"train": rest[VAL_ARTICLES:], "dev": rest[:VAL_ARTICLES]}.items():
-        with written_aside(folder / f"KorQuAD_v1.0_{name}.json") as aside:
-            text = json.dumps({"version": "split", "data": part}, ensure_ascii=False)
-            aside.write_text(text, encoding="utf-8")
+        written(folder / "korquad-v1" / f"KorQuAD_v1.0_{name}.json", korquad_text(part))
+        rows = read_korquad(folder / "korquad-v1" / f"KorQuAD_v1.0_{name}.json")
+        most = len(rows) if name == "train" else VAL_ROWS
+        parts = [shortened(row, draw) for row in draw.sample(rows, len(rows))[:most]]
+        short = korquad_text([{"title": "", "paragraphs": parts}])
+        written(folder / "korquad-short" / f"KorQuAD_v1.0_{name}.json", short)
+        texts = list(dict.fromkeys(row.context_text for row in rows))
+        owner = np.array([texts.index(row.context_text) for row in rows])
+        questions, answers = [row.question_text for row in rows], [row.answer_text for row in rows]
+        lines = []
+        for row, wrong in zip(rows, mine_negatives(questions, texts, owner, answers)[:, 0].tolist()):
+            lines.append([row.question_text, shortened(row, draw)["context"], "1"])
+            if wrong >= 0:
+                start = draw.randrange(max(1, len(texts[wrong]) - SHORT))
+                lines.append([row.question_text, texts[wrong][start : start + SHORT], "0"])
+        draw.shuffle(lines)
+        rows = [["sentence1", "sentence2", "label"], *lines[: 2 * most]]
+        table = "\n".join("\t".join(" ".join(cell.split()) for cell in row) for row in rows)
+        written(folder / "rerank-pairs" / f"{'val' if name == 'dev' else name}.tsv", table + "\n")
+
+
+def written(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_aside(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+def korquad_text(part):
+    return json.dumps({"version": "split", "data": part}, ensure_ascii=False)
+
+
+def shortened(row, draw):
+    """답이 든 `SHORT`글자의 조각. KorQuAD의 꼴입니다."""
+    at, size = row.start_position_character, len(row.answer_text)
+    start = max(0, at - draw.randrange(max(1, SHORT - size)))
+    answer = {"text": row.answer_text, "answer_start": at - start}
+    asked = {"id": row.qas_id, "question": row.question_text, "answers": [answer]}
+    return {"context": row.context_text[start : start + SHORT], "qas": [asked]}
 
 
 def korquad(data, held_out=False):
@@ -156,7 +193,9 @@ def median_ms(ask, texts, *options):
 
 
 class Table:
-    """표 하나."""
+    """표 하나. `columns`는 점수 옆에 적을 열의 이름과 그 값이 있는 설정의 이름입니다."""
+
+    columns = {"질문 하나 (ms)": "ms_per_query", "색인 (MB)": "index_mb"}
 
     def __init__(self, name, title, options):
         self.name, self.title, self.options, self.rows, self.outcomes = name, title, options, [], {}
@@ -189,6 +228,7 @@ class Table:
             "day": time.strftime("%Y-%m-%d", time.gmtime()),
             "versions": {name: version(name) for name in ("bm25s", "torch", "transformers")},
             "cores": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)),
+            "columns": self.columns,
             "rows": self.rows,
             "commands": [f"python tools/search_tables.py {self.name} 말뭉치폴더" + self.options],
             "differences": found,
@@ -223,6 +263,7 @@ def unit_table(options):
         index, built = timed(build_index, options.work / f"words-{name}", passages, units)
         search = Searcher(index)
         settings = {"build_seconds": round(built, 2), "terms": len(index.words.terms)}
+        settings["index_mb"] = megabytes(index, "scores")
         spent = median_ms(search, texts, TOP, "words")
         table.add(
             f"BM25, {NAMES[name]}", scored(search.search(texts, TOP, "words"), asked), spent, True, settings
@@ -230,9 +271,9 @@ def unit_table(options):
     table.write("nDCG@10", 4, f"질문 {len(asked):,}개")
 
 
-def bytes_of(index, kind):
-    """색인에서 그 갈래의 열이 차지하는 바이트."""
-    return sum(path.stat().st_size for path in index.folder.glob(f"{kind}-*/*.npy"))
+def megabytes(index, kind):
+    """색인에서 그 갈래의 열이 차지하는 크기."""
+    return round(sum(path.stat().st_size for path in index.folder.glob(f"{kind}-*/*.npy")) / 1e6, 2)
 
 
 def open_dense(options, name, passages, model):
@@ -250,7 +291,7 @@ def method_table(options, name, passages, asked, title, told):
         index = build_index(options.work / f"{name}-{unit}", passages, units)
         search = Searcher(index)
         spent = median_ms(search, texts, TOP, "words")
-        settings = {"index_bytes": bytes_of(index, "scores")}
+        settings = {"index_mb": megabytes(index, "scores")}
         table.add(
             f"BM25, {NAMES[unit]}", scored(search.search(texts, TOP, "words"), asked), spent, True, settings
         )
@@ -261,7 +302,7 @@ def method_table(options, name, passages, asked, title, told):
             Searcher(plain),
             TITLES.get(Path(model).name, Path(model).name),
         )
-        settings = {"index_bytes": bytes_of(index, "vectors")}
+        settings = {"index_mb": megabytes(index, "vectors")}
         for method, shown in (("meaning", f"벡터, {short}"), ("hybrid", f"합침(RRF), {short}")):
             spent = median_ms(alone, texts, TOP, method)
             table.add(shown, scored(search.search(texts, TOP, method), asked), spent, settings=settings)
@@ -293,6 +334,7 @@ def ask_table(options, passages, asked, title, told):
     from nlpbook_nbs.qa import exact_match, f1
 
     table, texts = Table("search-ask", title, told), [text for text, _, _ in asked]
+    table.columns = {"질문 하나 (ms)": "ms_per_query", "정답 지문이 든 비율": "recall"}
     read = open_reader(options.reader)
     kept = Kept(options.work / "read.jsonl", read, 64)
 
@@ -380,7 +422,7 @@ def main(argv=None):
         require(options.distractors, "--distractors: 색인을 만들 글 파일을 적으세요.")
         return speed(options)
     if options.table == "split":
-        return split(options.data, options.work / "corpora" / "korquad-v1")
+        return split(options.data, options.work / "corpora")
     held_out = options.table != "search-korquad"
     passages, asked = kowiki() if options.table == "search-kowiki" else korquad(options.data, held_out)
     if options.questions:
