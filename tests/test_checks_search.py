@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from checking import accept, leave_blank, refuse, reject_submission
-from nlpbook_nbs.core.scoreboard import contest_of
 
 from nlpbook_nbs.core.corpora import sample_root
 from nlpbook_nbs.core.fusion import fuse_ranks
 from nlpbook_nbs.core.indexes import build_index
 from nlpbook_nbs.core.passages import read_passages
 from nlpbook_nbs.core.retrieval import read_questions
+from nlpbook_nbs.core.scoreboard import contest_of
 from nlpbook_nbs.core.searching import Searcher
 
 
