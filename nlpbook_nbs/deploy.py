@@ -7,10 +7,13 @@ __all__ = ['WEIGHTS', 'COMMANDS', 'Load', 'measure_load', 'measure_model', 'Comp
 # %% ../nbs/12_deploy.ipynb #870b7e34
 import http.client
 import json
+import re
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +24,7 @@ from .core.compact import export_graph, keep_layers, keep_tokens
 from .core.distillation import DistillArguments, distill
 from .core.options import check_options, option
 from .core.recipes import Command, load
+from .core.service_tables import ServiceTable
 from .core.settings import PACKAGE_DIR, require
 
 # %% ../nbs/12_deploy.ipynb #a124eb9a
@@ -189,5 +193,9 @@ COMMANDS = {
 
 # %% ../nbs/12_deploy.ipynb #d32fd90b
 def container_file() -> str:
-    """`nlpbook serve`를 컨테이너에 담는 방법을 적은 파일(Dockerfile)의 글."""
-    return (PACKAGE_DIR / "web" / "Dockerfile").read_text(encoding="utf-8")
+    """`nlpbook serve`를 컨테이너에 담는 방법을 적은 파일(Dockerfile)의 글. 지금 쓰고 있는 라이브러리의 판을 적어 넣습니다."""
+    lines = (PACKAGE_DIR / "web" / "Dockerfile").read_text(encoding="utf-8").splitlines(keepends=True)
+    for name in filter(find_spec, ("torch", "transformers", "onnxruntime")):
+        exact = f" {name}=={version(name).partition('+')[0]}"  # 뒤의 +cpu 같은 것은 받는 곳이 정합니다.
+        lines = [re.sub(f" {name}(?=\\s)", exact, line) if "pip install" in line else line for line in lines]
+    return "".join(lines)

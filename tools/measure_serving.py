@@ -36,7 +36,7 @@ from nlpbook_nbs.classification import ClassificationTrainArguments, NsmcCorpus,
 from nlpbook_nbs.core.baselines import cheap_answers, correct
 from nlpbook_nbs.core.compact import export_graph, keep_layers, keep_tokens
 from nlpbook_nbs.core.corpora import sample_root
-from nlpbook_nbs.core.distillation import DistillArguments, distill
+from nlpbook_nbs.core.distillation import DistillArguments, distill, teacher_shares
 from nlpbook_nbs.core.files import read_json, written_aside
 from nlpbook_nbs.core.recipes import load
 from nlpbook_nbs.core.service_tables import RECORDS, ServiceTable
@@ -166,7 +166,7 @@ def once(work, name, run):
 LABELED, EPOCHS = 1_500, 3  # 선생님이 배운 리뷰의 수, 리뷰 모두를 배울 때의 에폭
 
 
-def students(args, work):
+def students(args, work, told):
     """`방법 → (배운 글의 수, 시드 → 모델 폴더)`. 레이블로 배우는 것은 2장의 카드와 같은 설정입니다."""
     texts, _ = reviews("train")
     first, _ = reviews("train", LABELED)
@@ -202,6 +202,7 @@ def students(args, work):
                     seed=seed,
                 ),
                 rows,
+                (np.array(told["shares"][: len(rows)], np.float32), told["names"]),
             )
 
         return run
@@ -217,6 +218,12 @@ def students(args, work):
             taught(texts[:3_000], 2, str(work / "half-start"), 1e-4),
         ),
     }
+
+
+def shared(model, texts):
+    """선생님이 매긴 확률. 학생마다 다시 구하지 않습니다."""
+    shares, names = teacher_shares(load(model, device="cpu"), texts)
+    return {"shares": shares.tolist(), "names": names}
 
 
 def measure_distill(args):
@@ -236,17 +243,16 @@ def measure_distill(args):
     train, (first, first_labels) = reviews("train")[0], reviews("train", LABELED)
     found = once(work, "teacher", lambda: {"answers": answered(args.model)})
     table.add("선생님: nlpbook-small, 레이블", texts=LABELED, accuracy=row(found))
-    told = once(
-        work, "told", lambda: {"answers": [each["label"] for each in load(args.model, device="cpu")(train)]}
-    )
-    lessons = {"레이블": (first, first_labels), "선생님의 답": (train, told["answers"])}
+    told = once(work, "shares", lambda: shared(args.model, train))
+    answers = [told["names"][place] for place in np.argmax(told["shares"], axis=1)]
+    lessons = {"레이블": (first, first_labels), "선생님의 답": (train, answers)}
     for number, (what, (rows, wanted)) in enumerate(lessons.items()):
         cheap = once(
             work, f"cheap-{number}", lambda rows=rows, wanted=wanted: dict(cheap_answers(rows, wanted, texts))
         )
         for name, answers in cheap.items():
             table.add(f"{name}, {what}", texts=len(rows), accuracy=row({"answers": answers}))
-    for key, (name, count, run) in students(args, work).items():
+    for key, (name, count, run) in students(args, work, told).items():
         scores, seconds = [], []
         for seed in seeds if key != "half-taught" else seeds[:1]:
             folder = work / f"{key}-{seed}"

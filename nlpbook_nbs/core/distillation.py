@@ -119,6 +119,7 @@ HELD = 20  # 글 스물에 하나는 배우지 않고, 선생님과 얼마나 �
 def distill(
     args: DistillArguments,  # 설정
     texts: Sequence[Any] | None = None,  # 배울 글이나 문장 쌍. 비우면 `args.texts`의 줄들
+    taught: tuple[np.ndarray, list[str]] | None = None,  # 이미 구해 둔 `teacher_shares`의 결과
 ) -> dict[str, Any]:
     """선생님의 확률로 학생을 학습해 `args.downstream_model_dir`에 저장하고 결과를 사전으로 돌려줍니다.
 
@@ -133,7 +134,7 @@ def distill(
         texts = [line for line in texts if line][: args.max_train_samples]
     rows = check_texts(texts)
     require(len(rows) > HELD, f"배울 글이 {len(rows)}건뿐입니다. {HELD + 1}건 이상 넣으세요.")
-    shares, names = teacher_shares(load(args.teacher_dir), list(texts))
+    shares, names = teacher_shares(load(args.teacher_dir), list(texts)) if taught is None else taught
     tokenizer = load_tokenizer(args)
     encode, held = TextEncoder(tokenizer, args.max_seq_length), np.arange(len(rows)) % HELD == HELD - 1
 
