@@ -535,55 +535,28 @@ def test_container_is_not_root_reads_only_its_model_and_asks_whether_it_is_ready
         assert f"`{step} " in chapter, step
 
 
-# 연습문제
-
-CELLS = json.loads((ROOT / "nbs" / "12_deploy.ipynb").read_text(encoding="utf-8"))["cells"]
-CHECKS = {
-    number: next(
-        "".join(cell["source"])
-        for cell in CELLS
-        if f"@nlpbook.exercise(12, {number})" in "".join(cell["source"])
-    ).rsplit("\n\n", 1)[0]
-    for number in (1, 2, 3)
-}
-SOLUTIONS = [
-    re.search(r"```text\n(.*?)```", "".join(cell["source"]), re.DOTALL)[1]
-    for cell in CELLS
-    if "풀이 보기" in "".join(cell["source"])
-]
-WRONG = {
-    1: [
-        "lambda p, h, s: []",
-        "lambda p, h, s: {'premise': p, 'hypothesis': h, 'prediction': '참 (entailment)'}",
-        "lambda p, h, s: (lambda a: a | {'entailment_data': '참 0.125'})(right(p, h, s))",
-        "lambda p, h, s: right(h, p, s)",
-        "lambda p, h, s: right(p, h, s) | {'more': 1}",
-    ],
-    2: [
-        "lambda a, most, wait: [1] * len(a)",
-        "lambda a, most, wait: right(a, 99, wait)",
-        "lambda a, most, wait: right(a, most, wait - 1e-9)",
-        "lambda a, most, wait: right([0] * len(a), most, wait)",
-    ],
-    3: [
-        "lambda w, share: w[int(share * len(w)) - 1]",
-        "lambda w, share: sorted(w)[min(len(w) - 1, int(share * len(w)))]",
-        "lambda w, share: __import__('numpy').percentile(w, 100 * share)",
-        "lambda w, share: sum(w) / len(w)",
-    ],
-}
+# 재어 둔 표
 
 
-@pytest.mark.parametrize("number", WRONG)
-def test_checkers_of_the_chapter_take_the_solution_and_refuse_wrong_answers(number, capsys):
-    space = {"nlpbook": nlpbook, "np": np}
-    exec(CHECKS[number] + "\n" + SOLUTIONS[number - 1], space)  # noqa: S102
-    name = re.search(r"def (check_\w+)", CHECKS[number])[1]
-    right = space["right"] = space[name.removeprefix("check_")]
-    space[name](right)
-    assert capsys.readouterr().out.startswith("맞았습니다")
-    for text in WRONG[number]:
-        space[name](eval(text, space))
-        assert capsys.readouterr().out.startswith("다시 해 볼까요?"), text
-    space[name](lambda *given: None)
-    assert capsys.readouterr().out.startswith("아직 답이 없습니다")
+def test_table_of_the_service_leaves_what_was_not_measured_blank_and_refuses_unknown_columns():
+    from nlpbook_nbs.core.service_tables import ServiceTable, recorded_service
+
+    table = ServiceTable("잰 방법").add("가<b>", accuracy=[0.7, 0.8], ms=12.34).add("나", failed=1234)
+    assert table.table() == (
+        ["방법", "정확도", "ms/글", "실패"],
+        [["가<b>", "0.750 (0.700–0.800)", "12.3", ""], ["나", "", "", "1,234"]],
+    )
+    assert "가&lt;b&gt;" in table._repr_html_() and str(table).splitlines()[-1] == "잰 방법"
+    with pytest.raises(NlpbookError, match="speed: 표에 없는 열"):
+        table.add("다", speed=1)
+    with pytest.raises(NlpbookError, match="재어 둔 결과가 없습니다"):
+        recorded_service("nothing")
+
+
+@pytest.mark.parametrize("name", ["load", "sizes", "distill", "soak"])
+def test_recorded_tables_stand_in_the_results_page(name):
+    from nlpbook_nbs.core.service_tables import recorded_service
+
+    found = recorded_service(name)
+    page = (ROOT / "pages" / "results.qmd").read_text(encoding="utf-8")
+    assert found.rows and found.source in page
