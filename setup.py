@@ -53,7 +53,7 @@ setuptools.setup(
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
     extras_require=EXTRAS,
-    packages=[PACKAGE, f"{PACKAGE}.core", NOTEBOOKS],
+    packages=[PACKAGE, f"{PACKAGE}.core", f"{PACKAGE}.checks", NOTEBOOKS],
     package_dir={PACKAGE: PACKAGE, NOTEBOOKS: "nbs"},
     package_data={
         PACKAGE: ["py.typed", "*.pyi", "data/**/*", "models/**/*", "fonts/*", "web/*"],

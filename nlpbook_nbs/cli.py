@@ -415,7 +415,7 @@ def _learn(options: argparse.Namespace, rest: list[str]) -> None:
 
 
 def _progress(options: argparse.Namespace, rest: list[str]) -> None:
-    from nlpbook_nbs.core.exercises import progress
+    from nlpbook_nbs.core.progress import progress
 
     print(progress())
 

@@ -68,6 +68,8 @@ def test_wheel_holds_the_data_the_model_the_font_and_the_chapters(wheel):
         "fonts/OFL.txt",
         "notebooks/01_pipeline.ipynb",
         "notebooks/core/files.ipynb",
+        "notebooks/checks/01_pipeline.ipynb",
+        "checks/pipeline.py",
         "py.typed",
         "__init__.pyi",
     ):

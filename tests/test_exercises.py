@@ -47,6 +47,35 @@ def test_right_answers_are_remembered_once_each(capsys):
     assert json.loads(progress_file().read_text()) == {"1": [1], "3": [2]}
 
 
+def test_check_finds_the_grader_of_a_chapter_by_the_name_of_its_file(capsys):
+    nlpbook.check(1, 1, None)
+    assert capsys.readouterr().out.startswith("아직 답이 없습니다")
+    nlpbook.check(1, 1, 0.5)
+    assert capsys.readouterr().out.startswith("다시 해 볼까요?")
+    nlpbook.check(1, 1, 1.0986)
+    assert capsys.readouterr().out == "맞았습니다.\n" and read_progress() == {(1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("chapter", "number", "told"),
+    [
+        (99, 1, "99장은 없습니다"),
+        ("1", 1, "1장은 없습니다"),
+        (1, 70, "1장 70번 문제는 없습니다. 있는 것은 1번, 2번, 3번"),
+    ],
+)
+def test_exercise_that_is_not_there_is_named(chapter, number, told):
+    with pytest.raises(NlpbookError, match=told):
+        nlpbook.check(chapter, number, None)
+
+
+def test_chapter_without_graders_is_named(monkeypatch, tmp_path):
+    (tmp_path / "03_nothing.ipynb").write_text("", encoding="utf-8")
+    monkeypatch.setattr("nlpbook_nbs.core.exercises.notebooks_dir", lambda: tmp_path)
+    with pytest.raises(NlpbookError, match="3장에는 채점할 문제가 없습니다"):
+        nlpbook.check(3, 1, None)
+
+
 def test_progress_is_shown_chapter_by_chapter(capsys):
     check_double(lambda x: 2 * x)
     capsys.readouterr()

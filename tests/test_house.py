@@ -115,16 +115,21 @@ def exported(path):
     return "".join(names), kept
 
 
-CHAPTERS = {path: exported(path) for path in NOTEBOOKS if path.name[:2].isdigit()}
+CHAPTERS = {
+    path: exported(path) for path in NOTEBOOKS if path.parent.name == "nbs" and path.name[:2].isdigit()
+}
+
+
+NAMED_BY_CHAPTER = ("장", "채점")  # 방의 이름을 장이 정하는 줄
 
 
 def picture(text):
-    """CONTRIBUTING.md의 그림에서 읽은 `{모듈: 줄의 높이}`. 장은 빠져 있고 그 높이는 `장`입니다."""
+    """CONTRIBUTING.md의 그림에서 읽은 `{모듈: 줄의 높이}`. 장과 채점은 모듈 대신 줄의 이름으로 들어갑니다."""
     rows = re.search(r"## 집의 구조\n\n```text\n(.*?)```", text, re.DOTALL)[1].splitlines()
     height = {}
     for place, row in enumerate(reversed(rows)):
         name, *modules = row.split()
-        height |= {"장": place} if name == "장" else dict.fromkeys(modules, place)
+        height |= dict.fromkeys([name] if name in NAMED_BY_CHAPTER else modules, place)
     return height
 
 
@@ -132,9 +137,11 @@ HEIGHT = picture((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
 
 
 def height_of(module):
-    """`core.files` → 그림에서의 높이. 장이면 장의 높이이고, 그림에 없으면 `None`."""
+    """`core.files` → 그림에서의 높이. 장이면 장의 높이, 장의 채점이면 채점의 높이이고, 그림에 없으면 `None`."""
     chapters = {name for name, _ in CHAPTERS.values()}
-    return HEIGHT["장"] if module in chapters else HEIGHT.get(module.removeprefix("core."))
+    checks = {f"checks.{path.stem[3:]}" for path in CHAPTERS}
+    named = "장" if module in chapters else "채점" if module in checks else module.removeprefix("core.")
+    return HEIGHT.get(named)
 
 
 def imports(module, tree):
@@ -155,20 +162,20 @@ def imports(module, tree):
             else:
                 continue
             found |= {".".join([*base, each.name]) for each in node.names} | {".".join(base)}
-    return {name for name in found if name in known and name not in {"", "core", module}}
+    return {name for name in found if name in known and name not in {"", "core", "checks", module}}
 
 
 GRAPH = {
     module_name(path): imports(module_name(path), ast.parse(path.read_text(encoding="utf-8")))
     for path in MODULES
 }
-ROOMS = sorted(set(GRAPH) - {"", "core"})
+ROOMS = sorted(set(GRAPH) - {"", "core", "checks"})
 
 
 def test_every_room_stands_in_the_picture():
     assert [module for module in ROOMS if height_of(module) is None] == []
     rooms = {module.removeprefix("core.") for module in ROOMS}
-    assert sorted(set(HEIGHT) - {"장"} - rooms) == []
+    assert sorted(set(HEIGHT) - {*NAMED_BY_CHAPTER} - rooms) == []
 
 
 @pytest.mark.parametrize("module", ROOMS)
@@ -204,7 +211,9 @@ def test_a_circle_and_an_import_inside_a_function_are_found():
     assert imports("core.plots", ast.parse(code)) == {"core.columns", "core.files", "core.text", "qa"}
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if path.parent.name == "core"], ids=module_name)
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if path.parent.name in {"core", "checks"}], ids=module_name
+)
 def test_room_is_one_idea_long(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= ROOM
 

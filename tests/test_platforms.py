@@ -214,7 +214,7 @@ def test_every_file_of_the_repository_can_be_laid_on_windows_and_macos():
     assert max(map(len, names)) < 120  # 윈도우의 경로는 260자까지입니다.
 
 
-@pytest.mark.parametrize("path", PACKAGE, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PACKAGE, ids=lambda path: path.relative_to(ROOT / "nlpbook_nbs").as_posix())
 def test_package_uses_nothing_that_only_posix_has(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     posix = {"resource", "fcntl", "pwd", "grp", "termios"}
@@ -226,7 +226,7 @@ def test_package_uses_nothing_that_only_posix_has(path):
             assert node.attr not in attributes, f"{path}:{node.lineno}"
 
 
-@pytest.mark.parametrize("path", PACKAGE, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PACKAGE, ids=lambda path: path.relative_to(ROOT / "nlpbook_nbs").as_posix())
 def test_files_are_opened_as_utf8_and_replaced_in_one_place(path):
     """인코딩을 적지 않으면 윈도우에서는 CP949로, 이름 바꾸기를 바로 하면 열린 파일에서 실패합니다."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -39,7 +39,7 @@ def rendered(path):
     return json.loads(text)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.relative_to(ROOT / "nbs").as_posix())
 def test_options_of_every_cell_are_a_mapping_once_the_site_has_filtered_it(path):
     before, after = json.loads(path.read_text(encoding="utf-8")), rendered(path)
     assert len(before["cells"]) == len(after["cells"])

@@ -86,7 +86,7 @@ def test_links_are_put_right_when_the_repository_moves(copy):
     assert "github.com/e9t/nsmc" in (copy / "nbs" / "core" / "corpora.ipynb").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.relative_to(ROOT / "nbs").as_posix())
 def test_notebook_is_fit_to_be_published(path):
     found = cells(path)
     assert found[0]["cell_type"] == "raw" and re.search(

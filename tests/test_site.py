@@ -25,8 +25,15 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 from check_site import pages, problems, settings
 
+from nlpbook_nbs.core.exercises import chapters
+
 CHAPTERS = sorted((ROOT / "nbs").glob("[0-9][0-9]_*.ipynb"))
 NOTEBOOKS = sorted((ROOT / "nbs").rglob("*.ipynb"))
+
+
+def place(path):
+    """`nbs`에서의 자리: `02_classification.ipynb`, `core/files.ipynb`."""
+    return path.relative_to(ROOT / "nbs").as_posix()
 
 
 def cells(path):
@@ -152,7 +159,7 @@ def test_api_pages_show_every_public_function_and_class_with_its_text():
 # 그림, 용어, 연습문제
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=place)
 def test_every_figure_has_a_label_of_its_own_and_a_caption(path):
     labels = []
     for cell in cells(path):
@@ -189,12 +196,18 @@ def test_glossary_is_in_alphabetical_order():
 
 
 def graded(path):
-    """장의 채점 함수들: `(장, 번호, 함수)`."""
-    for cell in cells(path):
-        if cell["cell_type"] == "code" and "@nlpbook.exercise(" in source(cell):
+    """장과 그 짝이 되는 채점 노트북의 채점 함수들: `(장, 번호, 함수)`."""
+    books = [each for each in (path, path.parent / "checks" / path.name) if each.exists()]
+    for cell in (cell for book in books for cell in cells(book)):
+        if cell["cell_type"] == "code" and re.search(r"^@(nlpbook\.)?exercise\(", source(cell), re.MULTILINE):
             for node in ast.parse(source(cell)).body:
                 if isinstance(node, ast.FunctionDef) and node.decorator_list:
                     yield *map(ast.literal_eval, node.decorator_list[0].args), node
+
+
+def asked(path):
+    """장이 채점하는 문제들: `[(장, 번호), …]`."""
+    return next(list(each.exercises) for each in chapters() if each.path.name == path.name)
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
@@ -203,7 +216,7 @@ def test_exercises_are_numbered_and_graded_with_hints(path):
     assert [(chapter, number) for chapter, number, _ in found] == [
         (int(path.name[:2]), number) for number in range(1, len(found) + 1)
     ]
-    assert len(found) >= 3
+    assert asked(path) == [(chapter, number) for chapter, number, _ in found] and len(found) >= 3
     for _, _, check in found:
         answers = [ast.unparse(node) for node in ast.walk(check) if isinstance(node, ast.Return)]
         assert "return None" in answers, check.name

@@ -77,6 +77,11 @@ def ways_in():
     return [Notebook(path) for path in sorted((ROOT / "nbs").glob("[a-z]*.ipynb"))]
 
 
+def checks():
+    """장의 연습문제를 채점하는 노트북을 차례대로."""
+    return [Notebook(path) for path in sorted((ROOT / "nbs" / "checks").glob("*.ipynb"))]
+
+
 def house():
     """속살의 이름들을 아래층부터. CONTRIBUTING.md의 그림에서 읽습니다."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")

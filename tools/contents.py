@@ -6,7 +6,7 @@ README.md, README.en.md, index.qmd와 _quarto.yml에서 이 도구가 쓰는 곳
 import json
 import sys
 
-from book import ROOT, chapters, rooms, settings, ways_in
+from book import ROOT, chapters, checks, rooms, settings, ways_in
 
 BEGIN, END = "tools/contents.py가 쓰는 곳", "여기까지"
 FIRST_PAGES = ("index.qmd", "pages/colab.qmd")  # 첫 장의 묶음에서 장보다 앞에 놓는 페이지
@@ -48,6 +48,7 @@ def sidebar():
     doors, core = ways_in(), rooms()
     first = [book.name for book in doors if not book.module]
     sections["패키지 안쪽"] = first + [book.name for book in [*core, *doors] if book.module]
+    sections["연습문제의 채점"] = [book.name for book in checks()]
     modules = [book.module for book in [*chapters(), *doors] if book.module]
     sections["API 레퍼런스"] = [
         "api/index.qmd",

@@ -4,7 +4,7 @@
 __all__ = ['REVIEW_WORDS', 'NGRAM_METHODS', 'RESULTS', 'most_common_answers', 'correct', 'majority_accuracy', 'keyword_answers',
            'ngram_classifier', 'marked_pieces', 'threshold_answers', 'cheap_answers', 'words_at', 'best_place',
            'nearest_words', 'bootstrap_interval', 'Comparison', 'mean_and_range', 'Difference', 'difference',
-           'Recorded', 'recorded']
+           'Recorded', 'recorded', 'best_recorded']
 
 # %% ../../nbs/core/baselines.ipynb #bad27238
 from collections import Counter
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .files import read_json
-from .settings import PACKAGE_DIR, require
+from .settings import PACKAGE_DIR, NlpbookError, require
 
 # %% ../../nbs/core/baselines.ipynb #069fe301
 def most_common_answers(
@@ -375,3 +375,14 @@ def recorded(
         path.is_file(), f"{name!r}: 재어 둔 결과가 없습니다. 있는 것은 {known or '아직 하나도 없습니다'}."
     )
     return Recorded(read_json(path))
+
+# %% ../../nbs/core/baselines.ipynb #b47b7333
+def best_recorded(
+    name: str,  # 결과의 이름: `"sample-nsmc"`
+) -> tuple[str, float]:
+    """미리 재어 둔 결과에서 가장 나은 값싼 방법의 `(이름, 점수의 평균)`. 값싼 방법을 재지 않은 결과이면 `NlpbookError`."""
+    found = recorded(name)
+    cheap = found.best_cheap
+    if cheap is None:
+        raise NlpbookError(f"{name!r}: 값싼 방법을 잰 적이 없는 결과입니다.")
+    return cheap, found.mean(cheap)
