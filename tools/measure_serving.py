@@ -1,6 +1,6 @@
 """서비스를 잽니다: 부하, 줄인 모델들, 지식 증류, 오래 켜 두기. 표 하나에 명령 하나입니다.
 
-    python tools/measure_serving.py distill 모델폴더 작업폴더 [--seeds 7,8,9] [--only 글]
+    python tools/measure_serving.py distill 모델폴더 작업폴더 [--seeds 7,8,9] [--only 이름들]
     python tools/measure_serving.py sizes 모델폴더 작업폴더
     python tools/measure_serving.py load 모델폴더 [--graph 그래프폴더] [--users 1,8,32] [--requests 400] [--rounds 2]
     python tools/measure_serving.py soak 모델폴더 [--minutes 30] [--users 4]
@@ -256,11 +256,8 @@ def measure_distill(args):
         scores, seconds = [], []
         for seed in seeds if key != "half-taught" else seeds[:1]:
             folder = work / f"{key}-{seed}"
-            if (
-                args.only
-                and args.only not in folder.name
-                and not (work / "runs" / f"{folder.name}.json").is_file()
-            ):
+            wanted = not args.only or folder.name in args.only.split(",")
+            if not wanted and not (work / "runs" / f"{folder.name}.json").is_file():
                 continue
 
             def one(run=run, seed=seed, folder=folder):
@@ -408,7 +405,9 @@ def main():
             command.add_argument("work")
         if name == "distill":
             command.add_argument("--seeds", default="7,8,9")
-            command.add_argument("--only", default="", help="이름에 이 글이 든 것만 새로 잼")
+            command.add_argument(
+                "--only", default="", help="쉼표로 나눈 이름만 새로 잼: mini-labels-7,mini-taught-8"
+            )
         if name == "load":
             command.add_argument("--graph")
             command.add_argument("--users", default="1,8,32")
