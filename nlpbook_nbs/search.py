@@ -316,5 +316,8 @@ RECIPE = Recipe(
     sample=240,
 )
 
+# %% ../nbs/06_search.ipynb #90590fda
+get_web_service_app = book_service("search")
+
 # %% ../nbs/06_search.ipynb #12b01153
 get_web_service_app = book_service("search")
