@@ -38,7 +38,14 @@ def check_last_letter(answer: Any) -> str | None:
     draw = random.Random(21)
     if blank(answer, random_reviews(draw, 4, "다"), ["좋다"]):
         return None
-    for rows, endings in ((0, "다"), (1, "다"), (2, "다요"), (6, "다요ㅠ"), (40, "다요ㅠ!"), (80, "다요ㅠ!😀음")):
+    for rows, endings in (
+        (0, "다"),
+        (1, "다"),
+        (2, "다요"),
+        (6, "다요ㅠ"),
+        (40, "다요ㅠ!"),
+        (80, "다요ㅠ!😀음"),
+    ):
         train = random_reviews(draw, rows, endings)
         texts = [row.text_a for row in random_reviews(draw, 30, endings + "함")]
         found = listed(called(answer, train, texts), "예측", len(texts))
@@ -73,7 +80,9 @@ def check_selective(answer: Any) -> str | None:
                 f"{what}에만 답해야 하는데 비율이 {share}입니다. 문턱값과 같은 확률도 답하는 것에 듭니다."
             )
             if not kept.any():
-                assert near(number(right, "정확도"), float("nan")), f"답한 글이 없으면 정확도는 nan인데 {right}입니다."
+                assert near(number(right, "정확도"), float("nan")), (
+                    f"답한 글이 없으면 정확도는 nan인데 {right}입니다."
+                )
                 continue
             assert near(number(right, "정확도"), float((places == labels)[kept].mean())), (
                 f"{what}에서 맞힌 비율을 구해야 하는데 {right}이(가) 나왔습니다."
@@ -101,7 +110,9 @@ def corpus_rows(
     for place, row in enumerate(rows):
         assert hasattr(row, "text_a"), f"예시 {place}번이 ClassificationExample이 아니라 {shown(row)}입니다."
         assert isinstance(row.text_a, str) and row.text_a.strip(), f"예시 {place}번의 글이 비었습니다."
-        assert row.label in names, f"예시 {place}번의 레이블 {shown(row.label)}이(가) get_labels()에 없습니다."
+        assert row.label in names, (
+            f"예시 {place}번의 레이블 {shown(row.label)}이(가) get_labels()에 없습니다."
+        )
     counts = Counter(row.label for row in rows)
     for name in names:
         assert counts[name] >= 2, f"레이블 {name!r}의 예시가 {counts[name]}건입니다. 둘 이상 넣으세요."

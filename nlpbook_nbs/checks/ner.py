@@ -53,7 +53,11 @@ def check_entity_f1(answer: Any) -> str | None:
     draw = random.Random(42)
     whole_rows = [(0, 2, "OG"), (4, 7, "PS"), (11, 13, "DT")]
     cases: list[Any] = [([], []), (whole_rows, []), ([], whole_rows), (whole_rows, whole_rows[::-1])]
-    cases += [(whole_rows, [(0, 3, "OG")]), (whole_rows, [(0, 2, "PS")]), (whole_rows, [(1, 2, "OG"), (4, 7, "PS")])]
+    cases += [
+        (whole_rows, [(0, 3, "OG")]),
+        (whole_rows, [(0, 2, "PS")]),
+        (whole_rows, [(1, 2, "OG"), (4, 7, "PS")]),
+    ]
     for _ in range(40):
         gold = random_entities(draw, 12)
         kept = [each for each in gold if draw.random() < 0.6]
@@ -66,7 +70,7 @@ def check_entity_f1(answer: Any) -> str | None:
         told = listed(called(answer, gold, found), "(정밀도, 재현율, F1)", 3)
         for name, value, wanted in zip(("정밀도", "재현율", "F1"), told, (precision, recall, f1)):
             assert near(number(value, name), wanted), (
-                f"정답 {shown(gold, 60)}, 답 {shown(found, 60)}: 맞은 것이 {same}개일 때 {name}이(가) {value}이(가) 되지는 않습니다."
+                f"정답 {shown(gold, 60)}, 답 {shown(found, 60)}: {name}의 값 {value}은(는) 틀렸습니다. 맞은 것은 {same}개입니다."
             )
     return "맞았습니다."
 

@@ -38,7 +38,11 @@ def check_negation_rule(answer: Any) -> str | None:
             f"{hypothesis!r}: 'contradiction'이나 'entailment'를 돌려주어야 하는데 {shown(found)}입니다."
         )
         there = [word for word in NEGATIONS if word in hypothesis]
-        why = f"{there[0]!r}이(가) 있습니다" if there else "부정하는 말이 없습니다('안'은 뒤에 빈칸이 있을 때만 셉니다)"
+        why = (
+            f"{there[0]!r}이(가) 있습니다"
+            if there
+            else "부정하는 말이 없습니다('안'은 뒤에 빈칸이 있을 때만 셉니다)"
+        )
         assert (found == "contradiction") == bool(there), f"{hypothesis!r}: {found}라고 답했는데, {why}."
     return "맞았습니다."
 
@@ -49,22 +53,39 @@ def check_truncated(answer: Any) -> str | None:
     if blank(answer, 1, 1, 4):
         return None
     draw = random.Random(32)
-    cases = [(3, 4, 10), (5, 5, 10), (0, 0, 0), (9, 9, 9), (20, 4, 10), (4, 20, 10), (0, 7, 3), (1, 1, 1), (6, 5, 10)]
+    cases = [
+        (3, 4, 10),
+        (5, 5, 10),
+        (0, 0, 0),
+        (9, 9, 9),
+        (20, 4, 10),
+        (4, 20, 10),
+        (0, 7, 3),
+        (1, 1, 1),
+        (6, 5, 10),
+    ]
     cases += [(draw.randint(0, 40), draw.randint(0, 40), draw.randint(0, 60)) for _ in range(60)]
     for first, second, room in cases:
         found = listed(called(answer, first, second, room), "(first, second)", 2)
         left, right = (whole(each, "토큰 수") for each in found)
         what = f"truncated({first}, {second}, {room})이(가) ({left}, {right})입니다."
-        assert 0 <= left <= first and 0 <= right <= second, f"{what} 토큰을 늘리거나 0보다 적게 줄일 수는 없습니다."
+        assert 0 <= left <= first and 0 <= right <= second, (
+            f"{what} 토큰을 늘리거나 0보다 적게 줄일 수는 없습니다."
+        )
         assert left + right <= room, f"{what} 합이 아직 {room}을(를) 넘습니다."
         assert left + right == min(first + second, room), f"{what} 너무 많이 덜어 냈습니다."
         longer = max(left, right) - min(left, right)
-        assert (left, right) == (first, second) or longer <= 1 or (left < right and left == first) or (
-            right < left and right == second
+        assert (
+            (left, right) == (first, second)
+            or longer <= 1
+            or (left < right and left == first)
+            or (right < left and right == second)
         ), f"{what} 짧은 쪽에서도 덜어 냈습니다."
         if first > left and second > right:
             assert left >= right, f"{what} 길이가 같을 때는 뒤 문장에서 덜어 내기로 했습니다."
-        assert (left, right) == _truncated(first, second, room), f"{what} 한 토큰씩 덜어 내며 차례를 따라가 보세요."
+        assert (left, right) == _truncated(first, second, room), (
+            f"{what} 한 토큰씩 덜어 내며 차례를 따라가 보세요."
+        )
     return "맞았습니다."
 
 
@@ -81,7 +102,9 @@ def check_question_pairs(answer: Any) -> str | None:
         return None
     rows = corpus_rows(answer, ["different", "same"], ordered=True)
     for place, row in enumerate(rows):
-        assert isinstance(row.text_b, str) and row.text_b.strip(), f"예시 {place}번의 text_b에 둘째 질문을 넣으세요."
+        assert isinstance(row.text_b, str) and row.text_b.strip(), (
+            f"예시 {place}번의 text_b에 둘째 질문을 넣으세요."
+        )
         assert row.label == "same" or row.text_a != row.text_b, (
             f"예시 {place}번은 두 질문이 똑같은데 레이블이 different입니다."
         )

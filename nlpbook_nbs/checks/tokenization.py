@@ -64,7 +64,9 @@ def check_count_pairs(answer: Any) -> str | None:
         found = {pair: whole(times, "횟수") for pair, times in told.items() if times}
         what = f"count_pairs({shown(words, 80)})"
         for pair in found:
-            assert pair in wanted, f"{what}: 이웃하지 않는 {shown(pair)}이(가) 들어 있습니다. 열쇠는 (앞 조각, 뒤 조각)입니다."
+            assert pair in wanted, (
+                f"{what}: 이웃하지 않는 {shown(pair)}이(가) 들어 있습니다. 열쇠는 (앞 조각, 뒤 조각)입니다."
+            )
         for pair, times in wanted.items():
             assert found.get(pair, 0) == times, (
                 f"{what}: {pair}을(를) {found.get(pair, 0)}번으로 셌습니다. 낱말이 나온 횟수를 곱했는지, 한 낱말에 두 번 있는 짝도 다 셌는지 보세요."
@@ -104,8 +106,17 @@ def check_count_splits(answer: Any) -> str | None:
     if blank(answer, "a", {"a"}):
         return None
     draw = random.Random(83)
-    cases = [("ab", {"a", "b"}), ("aab", {"a", "b", "aa", "ab"}), ("aaa", {"a", "aa", "aaa"}), ("abc", {"ab", "bc", "b"})]
-    cases += [("재미있다", {"재미", "있다", "재", "미", "있", "다", "재미있다"}), ("abab", {"ab"}), ("b", {"a"})]
+    cases = [
+        ("ab", {"a", "b"}),
+        ("aab", {"a", "b", "aa", "ab"}),
+        ("aaa", {"a", "aa", "aaa"}),
+        ("abc", {"ab", "bc", "b"}),
+    ]
+    cases += [
+        ("재미있다", {"재미", "있다", "재", "미", "있", "다", "재미있다"}),
+        ("abab", {"ab"}),
+        ("b", {"a"}),
+    ]
     for _ in range(40):
         pieces = {"".join(draw.choices("ab", k=draw.randint(1, 3))) for _ in range(draw.randint(1, 8))}
         cases.append(("".join(draw.choices("ab", k=draw.randint(1, 9))), pieces))
@@ -125,7 +136,9 @@ PIECES = 2000  # 낼 수 있는 조각의 수
 def tokens_per_letter(answer: Any) -> float:
     """시험 리뷰의 어절들을 낸 조각으로 가장 짧게 나누었을 때 글자마다의 토큰 수. 빈칸은 세지 않습니다."""
     pieces = set(answer) if isinstance(answer, (dict, set, frozenset)) else set(listed(answer, "조각들"))
-    assert all(isinstance(each, str) and each and not each.isspace() for each in pieces), "조각은 모두 비지 않은 글이어야 합니다."
+    assert all(isinstance(each, str) and each and not each.isspace() for each in pieces), (
+        "조각은 모두 비지 않은 글이어야 합니다."
+    )
     assert len(pieces) <= PIECES, f"조각이 {len(pieces):,}개입니다. {PIECES:,}개까지 낼 수 있습니다."
     longest = max(map(len, pieces), default=1)
     words = review_words("test")

@@ -21,14 +21,24 @@ def check_my_softmax(answer: Any) -> str | None:
     if blank(answer, [0.0]):
         return None
     draw = random.Random(91)
-    cases = [[0.0, 0.0], [7.0], [1.0, 2.0, 3.0], [-5.0, 0.5, 2.0, 2.0], [1000.0, 1001.0], [-2000.0, -2000.0], [0.0, -1e4]]
+    cases = [
+        [0.0, 0.0],
+        [7.0],
+        [1.0, 2.0, 3.0],
+        [-5.0, 0.5, 2.0, 2.0],
+        [1000.0, 1001.0],
+        [-2000.0, -2000.0],
+        [0.0, -1e4],
+    ]
     cases += [[draw.uniform(-30, 30) for _ in range(draw.randint(1, 9))] for _ in range(30)]
     for scores in cases:
         found = [number(each, "확률") for each in listed(called(answer, scores), "확률", len(scores))]
         total = math.fsum(math.exp(score - max(scores)) for score in scores)
         wanted = [math.exp(score - max(scores)) / total for score in scores]
         what = f"{shown(scores, 60)}에서 나온 {shown(found, 60)}"
-        assert all(math.isfinite(each) and each >= 0 for each in found), f"{what}: 확률은 0보다 작을 수 없고 넘쳐도 안 됩니다."
+        assert all(math.isfinite(each) and each >= 0 for each in found), (
+            f"{what}: 확률은 0보다 작을 수 없고 넘쳐도 안 됩니다."
+        )
         assert near(math.fsum(found), 1.0, 1e-5), f"{what}: 합이 1이 아니라 {math.fsum(found):g}입니다."
         assert near(found, wanted, 1e-5), f"{what}: 점수가 1 커질 때마다 확률이 e배가 되는지 보세요."
     return "맞았습니다. 가장 큰 점수를 빼면 지수가 0보다 커지지 않습니다."
@@ -72,10 +82,17 @@ def check_gpt2_size(answer: Any) -> str | None:
     for sizes in ((60, 24, 32, 2), (100, 10, 8, 1), (37, 64, 16, 5), (50, 12, 24, 0)):
         vocab, positions, hidden, layers = sizes
         made = Transformer(Shape(vocab, positions, hidden, layers, 4, 4 * hidden, decoder=True))
-        real, found = sum(each.numel() for each in made.parameters()), whole(called(answer, *sizes), "매개변수의 수")
+        real, found = (
+            sum(each.numel() for each in made.parameters()),
+            whole(called(answer, *sizes), "매개변수의 수"),
+        )
         if found != real:
             missing = [name for name, size in _gpt2_parts(*sizes).items() if size and real - found == size]
-            hint = f"{missing[0]}만큼 모자랍니다." if missing else f"바른 값보다 {'적' if found < real else '많'}습니다."
+            hint = (
+                f"{missing[0]}만큼 모자랍니다."
+                if missing
+                else f"바른 값보다 {'적' if found < real else '많'}습니다."
+            )
             raise AssertionError(f"gpt2_size{sizes}이(가) {found:,}(으)로 나왔습니다. {hint}")
     return f"맞았습니다. 가장 작은 GPT-2는 {whole(called(answer, 50257, 1024, 768, 12)):,}개입니다."
 
