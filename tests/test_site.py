@@ -222,6 +222,7 @@ def test_exercises_are_numbered_and_graded_with_hints(path):
         assert "return None" in answers, check.name
         assert any(re.match(r"return f?['\"]맞았습니다", each) for each in answers), check.name
         hints = [node.msg for node in ast.walk(check) if isinstance(node, ast.Assert)]
+        hints += [node.exc.args for node in ast.walk(check) if isinstance(node, ast.Raise) and node.exc]
         assert hints and all(hints), check.name
 
 
