@@ -163,9 +163,13 @@ def test_api_pages_show_every_public_function_and_class_with_its_text():
 def test_every_figure_has_a_label_of_its_own_and_a_caption(path):
     labels = []
     for cell in cells(path):
-        if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
-            head = re.match(r'#\| label: (fig-[\w-]+)\n#\| fig-cap: "[^"]+"\n', source(cell))
+        kinds = {kind for output in cell.get("outputs", []) for kind in output.get("data", {})}
+        if kinds & {"image/png", "image/svg+xml"}:
+            head = re.match(
+                r'#\| label: (fig-[\w-]+)\n#\| fig-cap: "[^"]+"\n(#\| fig-alt: "[^"]+"\n)?', source(cell)
+            )
             assert head, source(cell)[:200]
+            assert head[2] or "image/svg+xml" not in kinds, source(cell)[:200]
             labels.append(head[1])
     assert len(set(labels)) == len(labels)
 
