@@ -296,7 +296,7 @@ class Links(HTMLParser):
 
 
 def expected_pages():
-    sources = pages(ROOT, ("index.qmd", "pages/*.qmd", "nbs/**/*.ipynb", "api/**/*.qmd"))
+    sources = pages(ROOT, ("index.qmd", "404.qmd", "pages/*.qmd", "nbs/**/*.ipynb", "api/**/*.qmd"))
     return [path.relative_to(ROOT).with_suffix(".html") for path in sources]
 
 
