@@ -18,12 +18,12 @@ import sys
 import time
 from pathlib import Path
 
-from contenders import ON_GPU, SECTIONS
+from contenders import ON_GPU, SECTIONS, VECTOR_WAYS
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 LIBRARIES = ("torch", "transformers", "tokenizers", "pytorch-lightning", "datasets", "accelerate", "numpy")
-ONCE = {"accuracy"}  # 한 번에 시드 셋으로 재는 묶음
+ONCE = {"accuracy", "search-encoding", "search-vectors"}  # 한 번에 여러 번 재는 묶음
 TITLES = {
     "features-nsmc": "특징 만들기: NSMC 리뷰 150,000건",
     "features-nli": "특징 만들기: KorNLI(XNLI 시험 파일) 5,010쌍",
@@ -32,6 +32,8 @@ TITLES = {
     "nsp-data": "사전학습 데이터 만들기: 200,000줄",
     "masking": "빈칸을 만들며 배치로 묶기 (128토큰)",
     "fine-tuning": "미세 조정 (BERT 4층 256차원, 배치 크기 32, NSMC)",
+    "gpt-fine-tuning": "문장 생성의 미세 조정 (GPT 4층 256차원, 배치 크기 32, NSMC)",
+    "writing": "글쓰기 (GPT 4층 256차원, 64토큰씩, 두 방법을 한 프로세스에서 번갈아)",
     "accuracy": "미세 조정 뒤의 정확도 (12,000건 1에폭, 시드 3개로 한 번씩 학습한 평균)",
     "pretraining-step": "사전학습 스텝 (BERT 4층 256차원, 어휘 30,000개, 32건 × 128토큰, bf16)",
     "gpu-fine-tuning": "미세 조정, GPU (BERT-base, 배치 크기 32, NSMC)",
@@ -39,6 +41,9 @@ TITLES = {
     "overhead": "학습 반복 자체에 드는 시간 (계산이 거의 없는 모델, 배치 크기 4)",
     "inference": "추론 (BERT 4층 256차원, 두 방법을 한 프로세스에서 번갈아)",
     "inference-ner": "개체명 찾기 (BERT 4층 256차원, 두 방법을 한 프로세스에서 번갈아)",
+    "search-index": "낱말로 찾는 색인 만들기와 찾기: 지문 100,000편, 글자 두 개씩, 질문 200개 (`rank_bm25`는 10개)",
+    "search-encoding": "지문을 벡터로: 256편 (BERT 4층 256차원, 세 방법을 한 프로세스에서 번갈아)",
+    "search-vectors": "벡터로 찾기: 256차원, 질문 200개를 하나씩",
     "start-up": "시작하는 데 걸리는 시간",
     "growth": "데이터의 크기와 스레드 수에 따른 특징 만들기 (NSMC의 1/16, 4/16, 전체)",
     "ceiling": "이 컴퓨터의 계산 속도 한계",
@@ -59,6 +64,10 @@ NAMES = {
     "ours, 2 processes": "이 패키지, 프로세스 2개",
     "library head at all positions": "`BertForPreTraining` 그대로",
     "pipeline": "`pipeline`",
+    "ours, 1 text": "이 패키지: 한 편씩",
+    "generate, 1 text": "`generate`: 한 편씩",
+    "ours, 32 texts": "이 패키지: 32편 함께",
+    "generate, 32 texts": "`generate`: 32편 함께",
     "python -c pass": "파이썬만",
     "ours: import nlpbook_nbs": "이 패키지: `import nlpbook_nbs`",
     "ours: nlpbook --help": "이 패키지: `nlpbook --help`",
@@ -69,6 +78,11 @@ NAMES = {
     "ours: 4x data, 2 threads": "이 패키지: 4/16, 스레드 2개",
     "ours: 16x data, 2 threads": "이 패키지: 전체, 스레드 2개",
     "ours: 16x data, 1 thread": "이 패키지: 전체, 스레드 1개",
+    "bm25s": "`bm25s`",
+    "rank_bm25": "`rank_bm25`",
+    "batched loop": "PyTorch로 묶어 읽기",
+    "SentenceTransformer": "`SentenceTransformer.encode`",
+    **{name: name.replace("exact", "정확히").replace("HNSW", "HNSW(faiss)") for name in VECTOR_WAYS},
     "2048 matrix product, fp32": "2048 × 2048 행렬의 곱, fp32",
     "2048 matrix product, bf16": "2048 × 2048 행렬의 곱, bf16",
 }
@@ -81,10 +95,16 @@ UNITS = {
     "samples_per_second": "초당 예시 (건)",
     "examples_per_second": "초당 예시 (건)",
     "sentences_per_second": "1,000문장을 한꺼번에: 초당 문장 (개)",
+    "tokens_per_second": "초당 토큰 (개)",
     "ms_per_step": "한 스텝 (ms)",
     "ms_per_sentence": "한 문장씩: 한 문장 (ms)",
     "accuracy": "정확도",
     "spread": "시드 사이의 최대 차",
+    "questions_per_second": "초당 질문 (개)",
+    "passages_per_second": "초당 지문 (편)",
+    "ms_per_question": "질문 하나 (ms)",
+    "kept_share": "정확한 것과 겹침",
+    "vectors_mb": "벡터의 크기 (MB)",
     "tflops": "TFLOP/s",
 }
 
@@ -152,6 +172,27 @@ TARGETS = (  # (묶음, 무엇, 재는 함수, 방향, 목표)
         "≥",
         8,
     ),
+    (
+        "gpt-fine-tuning",
+        "초당 예시: `Trainer`(비슷한 길이끼리 묶음, bf16)의 몇 배인가",
+        ahead(GROUPED, "samples_per_second"),
+        "≥",
+        1.25,
+    ),
+    (
+        "writing",
+        "한 편씩 쓸 때 초당 토큰: `generate`의 몇 배인가",
+        times(of("ours, 1 text", "tokens_per_second"), of("generate, 1 text", "tokens_per_second")),
+        "≥",
+        1,
+    ),
+    (
+        "writing",
+        "32편을 함께 쓸 때 초당 토큰: `generate`의 몇 배인가",
+        times(of("ours, 32 texts", "tokens_per_second"), of("generate, 32 texts", "tokens_per_second")),
+        "≥",
+        1,
+    ),
     ("accuracy", "정확도: `Trainer`보다 높은 만큼 + 시드 사이의 최대 차", accuracy_gap, "≥", 0),
     (
         "pretraining-step",
@@ -169,6 +210,29 @@ TARGETS = (  # (묶음, 무엇, 재는 함수, 방향, 목표)
     ),
     ("overhead", "한 스텝 (ms)", of("ours", "ms_per_step"), "≤", 0.8),
     ("overhead", "한 스텝: PyTorch 학습 반복의 몇 배인가", ahead("bare loop", "ms_per_step"), "≤", 4),
+    ("search-index", "만드는 시간: `bm25s`의 몇 배인가", ahead("bm25s", "seconds"), "≤", 1.3),
+    ("search-index", "`rank_bm25`보다 몇 배 빨리 만드는가", shorter("rank_bm25", "seconds"), "≥", 20),
+    (
+        "search-index",
+        "초당 질문: `rank_bm25`의 몇 배인가",
+        ahead("rank_bm25", "questions_per_second"),
+        "≥",
+        20,
+    ),
+    (
+        "search-encoding",
+        "초당 지문: PyTorch로 묶어 읽기의 몇 배인가",
+        ahead("batched loop", "passages_per_second"),
+        "≥",
+        0.9,
+    ),
+    (
+        "search-encoding",
+        "초당 지문: `SentenceTransformer.encode`의 몇 배인가",
+        ahead("SentenceTransformer", "passages_per_second"),
+        "≥",
+        3,
+    ),
     ("start-up", "`import nlpbook_nbs` (초)", of("ours: import nlpbook_nbs", "seconds"), "≤", 0.3),
     ("start-up", "`nlpbook --help` (초)", of("ours: nlpbook --help", "seconds"), "≤", 0.3),
     ("inference", "한 문장: `pipeline`보다 몇 배 빠른가", shorter("pipeline", "ms_per_sentence"), "≥", 1),

@@ -2,7 +2,9 @@
 
 import io
 import json
+import re
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -73,6 +75,15 @@ def tiny_gpt(tokenizer, **sizes):
 @pytest.fixture(scope="module")
 def model(tokenizer):
     return tiny_gpt(tokenizer)
+
+
+@pytest.fixture(scope="module", params=["무작위", "nlpbook-gpt"])
+def writer(request, model, tokenizer):
+    """`(모델, 토크나이저)`: 무작위 가중치의 작은 GPT-2와 패키지에 든 모델."""
+    if request.param == "무작위":
+        return model, tokenizer
+    folder = nlpbook.resolve_model_name("nlpbook-gpt")
+    return GPT2LMHeadModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
 
 
 @pytest.fixture
@@ -149,7 +160,8 @@ DETERMINISTIC = [
 
 
 @pytest.mark.parametrize("options", DETERMINISTIC, ids=str)
-def test_deterministic_writing_equals_the_library(model, tokenizer, options):
+def test_deterministic_writing_equals_the_library(writer, options):
+    model, tokenizer = writer
     for prompt in PROMPTS:
         ids = tokenizer(prompt)["input_ids"]
         assert ours(model, ids, do_sample=False, **options) == library(model, ids, do_sample=False, **options)
@@ -176,7 +188,8 @@ def test_the_end_is_held_back_as_the_library_does(tokenizer):
     ],
     ids=str,
 )
-def test_the_distribution_that_is_drawn_from_equals_the_librarys(model, tokenizer, options):
+def test_the_distribution_that_is_drawn_from_equals_the_librarys(writer, options):
+    model, tokenizer = writer
     ids = torch.tensor([tokenizer("긍정 이 영화")["input_ids"]])
     with torch.no_grad():
         scores = model(ids).logits[:, -1]
@@ -194,7 +207,8 @@ def test_the_distribution_that_is_drawn_from_equals_the_librarys(model, tokenize
     assert torch.equal(found == -torch.inf, theirs == -torch.inf)
 
 
-def test_what_must_equal_greedy_does(model, tokenizer):
+def test_what_must_equal_greedy_does(writer):
+    model, tokenizer = writer
     ids = tokenizer("긍정")["input_ids"]
     greedy = ours(model, ids, do_sample=False)
     assert ours(model, ids, do_sample=False, num_beams=1, repetition_penalty=1.0) == greedy
@@ -204,7 +218,8 @@ def test_what_must_equal_greedy_does(model, tokenizer):
         assert ours(model, ids, temperature=1e-4, seed=seed) == greedy
 
 
-def test_no_three_tokens_come_twice(model, tokenizer):
+def test_no_three_tokens_come_twice(writer):
+    model, tokenizer = writer
     found = ours(model, tokenizer("긍정")["input_ids"], do_sample=False, no_repeat_ngram_size=3)
     grams = list(zip(found, found[1:], found[2:]))
     assert len(grams) == len(set(grams))
@@ -218,7 +233,8 @@ def test_drawn_tokens_follow_the_chances():
 
 
 @pytest.mark.parametrize("options", [{"do_sample": False}, {"top_k": 20}, {"temperature": 1.3}], ids=str)
-def test_texts_written_together_are_those_written_alone(model, tokenizer, options):
+def test_texts_written_together_are_those_written_alone(writer, options):
+    model, tokenizer = writer
     how = Decoding(max_length=15, seed=3, **options)
     texts = {
         size: [each.generated for each in written_texts(model, tokenizer, PROMPTS * 2, how, size)]
@@ -264,6 +280,23 @@ def test_nothing_from_a_stop_string_on_is_ever_shown(tokenizer):
         if line.stopped:
             break
     assert line.stopped and (shown + line.finish()).strip() == "정말 좋"
+
+
+def test_a_stop_string_ends_where_the_library_does(writer):
+    model, tokenizer = writer
+    how, compared = Decoding(do_sample=False, min_length=12, max_length=15), 0
+    options = {"do_sample": False, "min_new_tokens": 12, "tokenizer": tokenizer}
+    for prompt in PROMPTS:
+        (whole,) = written_texts(model, tokenizer, [prompt], how)
+        for stop in re.findall("[가-힣.!]", whole.generated)[2:4]:
+            (found,) = written_texts(model, tokenizer, [prompt], replace(how, stop=stop))
+            ids = tokenizer(prompt)["input_ids"]
+            theirs = library(model, ids, stop_strings=[stop], **options)
+            text = tokenizer.decode(ids + theirs, skip_special_tokens=True)[len(prompt) :]
+            assert found.generated == text.split(stop)[0]
+            assert found.finish == "stop" and found.tokens == len(theirs)
+            compared += 1
+    assert compared >= 4
 
 
 def test_the_reason_for_ending_is_told(model, tokenizer, generator):

@@ -130,7 +130,8 @@ def fit(work, name, begin, tokens, hours=None, **options):
         resume=True,
         checkpoint_seconds=120,
         log_every_n_steps=32,
-        precision="bf16",
+        precision="fp32",
+        fast_dropout=False,
         **options,
     )
     set_logger(args)

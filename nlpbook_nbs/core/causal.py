@@ -157,7 +157,7 @@ def counted_loss(
     model: Any,  # `AutoModelForCausalLM`
     batch: dict[
         str, torch.Tensor
-    ],  # `input_ids`, `attention_mask`, `labels (batch, seq)`. 세지 않는 자리의 레이블은 -100
+    ],  # `input_ids`, `labels (batch, seq)`, 채운 자리가 있으면 `attention_mask`. 세지 않는 자리의 레이블은 -100
 ) -> torch.Tensor:
     """세는 자리의 평균 손실. 라이브러리의 것과 반올림 오차만큼만 다릅니다."""
     inputs = model_inputs(model, batch)
@@ -191,8 +191,9 @@ class NextTokenTask(Task):
         return (batch["input_ids"][:, 1:] != self.start_id).sum()
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
-        losses, counted = next_token_loss(self.model, batch["input_ids"], self.start_id)
-        return losses.sum() / counted.sum()
+        ids = batch["input_ids"]
+        labels = ids.masked_fill(ids == self.start_id, IGNORED)
+        return counted_loss(self.model, {"input_ids": ids, "labels": labels})
 
     def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
         losses, counted = next_token_loss(self.model, batch["input_ids"], self.start_id)

@@ -78,7 +78,7 @@ TASKS: dict[str, str] = {  # 과제의 이름 → RECIPE가 있는 모듈
 GROUPS: dict[str, tuple[str, str]] = {  # 묶음의 이름 → (COMMANDS가 있는 모듈, 설명)
     "pretrain": ("nlpbook_nbs.pretrain", "토크나이저를 만들고 BERT를 사전학습합니다: tokenizer, data, model"),
     "attack": ("nlpbook_nbs.mask_attack", "모델이 무엇을 외웠는지 알아봅니다: probe, canary, membership"),
-    "deploy": ("nlpbook_nbs.deploy", "학습한 모델을 더 작고 빠르게 줄입니다: graph, layers, vocabulary"),
+    "deploy": ("nlpbook_nbs.deploy", "학습한 모델을 더 작고 빠르게 줄입니다: distill, graph, layers, vocabulary"),
 }
 
 # %% ../../nbs/core/recipes.ipynb #33da7dd8
@@ -118,9 +118,10 @@ def find_recipe(
         f"{folder}: 모델 폴더가 아닙니다(config.json이 없습니다). nlpbook train으로 학습한 폴더를 적으세요.",
     )
     kinds = config.get("architectures") or []
-    for recipe in map(load_recipe, TASKS):
-        if task == recipe.task_name or not task and any(kind.endswith(recipe.head) for kind in kinds):
-            return recipe
+    recipes = [load_recipe(name) for name in TASKS]
+    fits = [int(recipe.task_name == task) if task else _likeness(kinds, recipe) for recipe in recipes]
+    if any(fits):
+        return recipes[fits.index(max(fits))]
     if task == "pretraining" or not task and any(kind.endswith(_PRETRAINING) for kind in kinds):
         raise NlpbookError(
             f"{folder}: 사전학습만 한 모델이라 아직 풀 줄 아는 과제가 없습니다. "
@@ -133,6 +134,12 @@ def find_recipe(
 
 
 _PRETRAINING = ("ForPreTraining", "ForMaskedLM", "Model")  # 과제의 출력층이 없는 모델
+
+
+def _likeness(kinds: list[str], recipe: Recipe) -> int:
+    """모델 클래스의 이름이 카드의 `head`와 뒤에서 몇 글자나 같은지. `GPT2LMHeadModel`은 `Model`로도 끝나므로 긴 것을 고릅니다."""
+    heads = (recipe.head,) if isinstance(recipe.head, str) else recipe.head
+    return max((len(head) for head in heads for kind in kinds if kind.endswith(head)), default=0)
 
 # %% ../../nbs/core/recipes.ipynb #4215a4a8
 class Predictor:
