@@ -27,7 +27,7 @@ from nlpbook_nbs.core.text import split_sentences, write_documents
 ROOT = Path(__file__).resolve().parent.parent
 ATTACK = ROOT / "nlpbook_nbs" / "data" / "attack"
 SEEDS = (7, 8, 9)
-RUNS = "start,planted,early,sgd,dp,dp-64,dp-1,scrub-rules,dedup,scrub,strangers,planted-classified,classified"
+RUNS = "start,planted,early,sgd,dp,dp-64,dp-1,scrub-rules,dedup,strangers,planted-classified,classified"
 MODEL = "nlpbook-mini"
 TEXTS, MODELS, EPOCHS = 800, 12, 4  # LiRA: 글, 모델, 에폭
 

@@ -136,6 +136,14 @@ def _plot_size(runs: dict[str, Any]) -> "Axes | None":
     return plot_exposure({f"{count}층": layers[count] for count in sorted(layers)} | {"모든 층": rows}, rows)
 
 
+def _plot_epsilon(runs: dict[str, Any]) -> "Axes | None":
+    names = [name for name in ("sgd", "dp-64", "dp", "dp-1") if name in runs]
+    if len(names) < 2 or "planted" not in runs:
+        return None
+    curves = {runs[name]["title"]: runs[name]["canaries"] for name in names}
+    return plot_exposure(curves, runs["planted"]["canaries"])
+
+
 def _plot_defences(runs: dict[str, Any]) -> "Axes | None":
     names = [name for name in _DEFENCES if name in runs]
     if len(names) < 2 or "planted" not in runs:
@@ -175,6 +183,7 @@ _PLOTS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "epochs": _plot_epochs,
     "size": _plot_size,
     "defences": _plot_defences,
+    "epsilon": _plot_epsilon,
     "tradeoff": _plot_tradeoff,
     "roc": _plot_roc,
 }
