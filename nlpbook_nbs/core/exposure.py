@@ -43,14 +43,21 @@ _GRID = np.linspace(0, 1, 101)  # ROC 곡선을 모을 거짓 양성률들
 def merge_records(
     records: list[dict[str, Any]],  # 시드만 다른 기록들
 ) -> dict[str, Any]:
-    """시드마다의 기록을 모은 기록 하나. `runs`에는 모든 기록에 있는 실험만 남기고, `mlm_losses`와 `aucs`에 시드마다의 값을 둡니다."""
+    """시드마다의 기록을 모은 기록 하나. 실험마다 `seeds`에 어느 시드로 했는지, `mlm_losses`와 `aucs`에 시드마다의 값을 둡니다."""
     first = records[0]
-    shared = [name for name in first["runs"] if all(name in record["runs"] for record in records)]
+    names = dict.fromkeys(name for record in records for name in record["runs"])
+    seeds = [record["settings"]["seed"] for record in records]
+
+    def found(name: str) -> dict[str, Any]:
+        having = [place for place, record in enumerate(records) if name in record["runs"]]
+        merged = _merge_runs([records[place]["runs"][name] for place in having])
+        return merged | {"seeds": [seeds[place] for place in having]}
+
     return first | {
-        "seeds": [record["settings"]["seed"] for record in records],
+        "seeds": seeds,
         "seconds": round(sum(record["seconds"] for record in records), 1),
         "members": sum(record["members"] for record in records),
-        "runs": {name: _merge_runs([record["runs"][name] for record in records]) for name in shared},
+        "runs": {name: found(name) for name in names},
     }
 
 
