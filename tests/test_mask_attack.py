@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,10 @@ from nlpbook_nbs.core.probe import (
 from nlpbook_nbs.core.settings import NlpbookError
 from nlpbook_nbs.core.shadows import balanced_halves, likelihood_ratios, spread_scores
 from nlpbook_nbs.core.text import read_documents
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+
+import measure_attack
 
 TEXTS = ["이 영화 정말 재미있어요.", "배우들 연기가 좋았다", "돈이 아깝다..."]
 
@@ -181,7 +186,7 @@ def test_never_planted_secrets_show_no_exposure(mini):
     """심은 적 없는 비밀의 순위는 고르게 흩어져야 합니다. 그러지 않으면 재는 방법이 치우친 것입니다."""
     from scipy.stats import kstest
 
-    controls = make_canaries(mini.tokenizer, repeats=(), controls=40, kinds=("city", "employer"))
+    controls = make_canaries(mini.tokenizer, repeats=(), controls=24, kinds=("city", "employer"))
     rows = canary_report(mini, controls)
     low, high = chance_interval(len(rows), level=0.999)
     assert low < np.mean([row["exposure"] for row in rows]) < high
@@ -514,7 +519,7 @@ def test_control_of_private_training_neither_clips_nor_adds_noise(tmp_path, quic
         defences.torch.optim, "AdamW", lambda weights, **options: torch.optim.SGD(weights, lr=1e-3)
     )
     plain, found = defences.example_losses, {}
-    for name, epsilon, scale in (("control", None, 1.0), ("larger", None, 3.0), ("private", 8.0, 1.0)):
+    for name, scale in (("control", 1.0), ("larger", 3.0)):
         monkeypatch.setattr(defences, "example_losses", lambda *given, s=scale: s * plain(*given))
         folder = tmp_path / name
         args = whole.pretrain_arguments(
@@ -523,13 +528,14 @@ def test_control_of_private_training_neither_clips_nor_adds_noise(tmp_path, quic
             batch_size=16,
             epochs=1,
         )
-        told = private_pretraining(args, epsilon)
+        told = private_pretraining(args, None)
+        assert told["noise_multiplier"] == 0
         found[name] = load_probe(folder).model.bert.encoder.layer[0].output.dense.weight.detach()
-        assert (told["epsilon"] is None) == (epsilon is None)
-    start = load_probe(whole.args.pretrained_model_name).model.bert.encoder.layer[0].output.dense.weight
+    start = (
+        load_probe(whole.args.pretrained_model_name).model.bert.encoder.layer[0].output.dense.weight.detach()
+    )
     moved = {name: float((weight - start).norm()) for name, weight in found.items()}
-    assert moved["larger"] > 1.5 * moved["control"]
-    assert not torch.equal(found["control"], found["private"])
+    assert moved["larger"] == pytest.approx(3 * moved["control"], rel=0.1)
 
 
 def test_private_training_with_a_delta_that_promises_nothing_is_refused(tmp_path, quick_arguments):
@@ -569,7 +575,7 @@ def test_private_training_runs_on_the_device_of_the_settings(tmp_path, quick_arg
         batch_size=16,
         epochs=1,
     )
-    private_pretraining(args, 8.0)
+    private_pretraining(args, None)  # 잡음의 크기를 계산하는 시간을 아낍니다.
     assert asked == ["cuda"] and seen == {"cpu"} and torch.device("cpu", 0) in moved
 
 
@@ -738,17 +744,14 @@ def test_membership_command_prints_json_and_draws(tmp_path, capsys, small_folder
     assert "others_file" in capsys.readouterr().err
 
 
-def test_results_shown_in_the_chapter_are_those_of_the_command_with_its_defaults():
-    from dataclasses import fields
-
+def test_results_shown_in_the_chapter_are_those_of_the_tool_and_its_settings():
     record = json.loads((Path(sample_root()) / "attack" / "results.json").read_text(encoding="utf-8"))
-    defaults = {field.name: field.default for field in fields(CanaryArguments)}
-    for name, value in record["settings"].items():
-        if name not in {"downstream_corpus_name", "resume"}:
-            assert value == defaults[name], name
-    assert list(record["runs"]) == list(RUNS)
-    assert record["date"] and record["seconds"] > 0
-    # 이 기록은 에폭마다 학습을 새로 시작하던 코드(2026-11-22의 d8c8221)로 만들었습니다. 11장의 글도 그렇게 말합니다.
-    assert record["format"] == 1
-    for line in canary_table(record):
-        assert line["run"] == "strangers" or 0.5 < line["accuracy"] < 1
+    assert record["format"] == FORMAT and record["seeds"] == list(measure_attack.SEEDS)
+    assert {name: record["settings"][name] for name in measure_attack.SETTINGS} == measure_attack.SETTINGS
+    assert set(record["runs"]) <= set(measure_attack.RUNS.split(",")) <= set(RUNS)
+    planted = measure_attack.SETTINGS["repeats"].split(",")
+    for name, run in record["runs"].items():
+        often = [row for row in run["canaries"] if row["repeats"] == int(planted[-1])]
+        assert len(often) == 4 * len(run["seeds"]), name
+    losses = {name: run["mlm_losses"] for name, run in record["runs"].items() if "mlm_losses" in run}
+    assert len(losses["start"]) == len(losses["planted"]) == len(record["seeds"])

@@ -28,6 +28,17 @@ ROOT = Path(__file__).resolve().parent.parent
 ATTACK = ROOT / "nlpbook_nbs" / "data" / "attack"
 SEEDS = (7, 8, 9)
 RUNS = "start,planted,early,sgd,dp,dedup,scrub-rules,strangers,planted-classified,classified,dp-64,dp-1"
+SETTINGS = {
+    "kinds": "city,employer",
+    "repeats": "1,4,16,64",
+    "sentences": 700,
+    "epochs": 3,
+    "validation_every": 4,
+    "private_batch_size": 64,
+    "membership_sentences": 100,
+    "task_examples": 1000,
+    "task_epochs": 1,
+}
 MODEL = "nlpbook-mini"
 TEXTS, MODELS, EPOCHS = 800, 12, 4  # LiRA: 글, 모델, 에폭
 
@@ -48,17 +59,9 @@ def canary(work, seconds):
                 pretrained_model_name=MODEL,
                 downstream_model_dir=str(work / f"seed-{seed}"),
                 downstream_corpus_root_dir=sample_root(),
-                kinds="city,employer",
-                repeats="1,4,16,64",
-                sentences=700,
-                epochs=3,
-                validation_every=4,
-                private_batch_size=64,
-                membership_sentences=100,
-                task_examples=1000,
-                task_epochs=1,
                 seed=seed,
                 resume=True,
+                **SETTINGS,
             )
         )
         for seed in SEEDS
