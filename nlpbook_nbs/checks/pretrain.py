@@ -71,7 +71,7 @@ def grouped(
         open_word = True
     return groups
 
-
+# %% ../../nbs/checks/10_pretrain.ipynb #07af8027
 @exercise(10, 2)
 def check_word_groups(answer: Any) -> str | None:
     """한 낱말을 이루는 토큰의 자리들."""
@@ -165,7 +165,7 @@ def fill_questions() -> list[str]:
     """기준선 넘기의 문제들: `[MASK]`가 하나씩 든 글."""
     return [text for text, _ in _blanks()]
 
-
+# %% ../../nbs/checks/10_pretrain.ipynb #8740a229
 @functools.cache
 def _untaught() -> tuple[str, float]:
     """더 배우지 않은 `nlpbook-mini`의 `(이름, 정확도)`."""

@@ -60,7 +60,7 @@ def merge_records(
         "runs": {name: found(name) for name in names},
     }
 
-
+# %% ../../nbs/core/exposure.ipynb #909dde6d
 def _merge_runs(runs: list[dict[str, Any]]) -> dict[str, Any]:
     found = dict(runs[0])
     for name in ("canaries", "public_head"):
