@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['BLUE', 'RED', 'GREEN', 'ORANGE', 'GRAY', 'PALE', 'INK', 'MUTED', 'Drawing', 'text_width', 'token_row', 'row_width',
-           'draw_bert', 'draw_padding', 'draw_loss', 'draw_pair', 'draw_overlap']
+           'draw_bert', 'draw_padding', 'draw_loss', 'draw_pair', 'draw_overlap', 'draw_windows']
 
 # %% ../../nbs/core/diagrams.ipynb #f6c1e058
 import math
@@ -326,4 +326,36 @@ def draw_overlap(
         "start",
         bold=True,
     )
+    return shown
+
+# %% ../../nbs/core/diagrams.ipynb #d43e8e7e
+def draw_windows(
+    total: int,  # 지문의 토큰 수
+    room: int,  # 창에 들어가는 지문의 토큰 수
+    stride: int,  # 창을 옮기는 간격
+    answer: tuple[int, int] | None = None,  # 답이 있는 토큰들 `[시작, 끝)`
+) -> Drawing:
+    """긴 지문을 겹치며 덮는 창들. 길이의 단위는 토큰입니다. 간격이 창보다 넓거나 길이가 1보다 작으면 `NlpbookError`."""
+    if not (total >= 1 and 1 <= stride <= room):
+        raise NlpbookError(
+            f"total={total}, room={room}, stride={stride}: 모두 1 이상이고 간격이 창보다 넓지 않아야 합니다."
+        )
+    starts = [0]
+    while starts[-1] + room < total:
+        starts.append(starts[-1] + stride)
+    about = f"{total}토큰짜리 지문을 {room}토큰짜리 창 {len(starts)}개가 {stride}토큰씩 옮겨 가며 덮습니다."
+    left, scale, shown = 70, 470 / total, Drawing(640, 26 * (len(starts) + 1) + 8, about)
+    bars = [("지문", 0, total, GRAY)]
+    bars += [(f"창 {n}", start, min(start + room, total), BLUE) for n, start in enumerate(starts, 1)]
+    for row, (name, start, end, color) in enumerate(bars):
+        top, said = 6 + 26 * row, f"{end - start}토큰"
+        shown.text(4, top + 9, name, 13, "start")
+        shown.box(left + start * scale, top, (end - start) * scale, 18, color=color)
+        first, last = (max(answer[0], start), min(answer[1], end)) if answer else (0, 0)
+        if answer and first < last:
+            whole = (first, last) == answer
+            said += " · 답" if whole else " · 잘린 답"
+            width = max((last - first) * scale, 3)
+            shown.box(left + first * scale, top, width, 18, color=GREEN if whole else ORANGE)
+        shown.text(left + end * scale + 8, top + 9, said, 12, "start", MUTED)
     return shown
