@@ -39,14 +39,13 @@ def check_joined_bigrams(answer: Any) -> str | None:
     ]
     for text in texts:
         found, wanted = listed(called(answer, text), "조각"), _joined(text)
-        if found != wanted:
-            raise AssertionError(
-                f"{shown(text, 40)}을(를) 넣었더니 {shown(found)}이(가) 나왔습니다. {_why(text, found, wanted)}"
-            )
+        assert found == wanted, (
+            f"{shown(text, 40)}을(를) 넣었더니 {shown(found)}이(가) 나왔습니다. {_why(found, wanted)}"
+        )
     return "맞았습니다. 이 조각으로 찾은 점수도 재어 보세요."
 
 
-def _why(text: str, found: list[Any], wanted: list[str]) -> str:
+def _why(found: list[Any], wanted: list[str]) -> str:
     """`wanted`가 아니라 `found`를 낸 까닭으로 짐작되는 것."""
     if any(not isinstance(each, str) for each in found):
         return "조각은 글이어야 합니다."
@@ -101,10 +100,9 @@ def check_my_fusion(answer: Any) -> str | None:
     for rankings, k in _cases(62):
         found = listed(called(answer, rankings, k), "합친 것")
         scores = _fused(rankings, k)
-        if found != _in_order(scores):
-            raise AssertionError(
-                f"{shown(rankings)}의 k가 {k}일 때 {shown(found)}이(가) 나왔습니다. {_slip(rankings, k, found, scores)}"
-            )
+        assert found == _in_order(scores), (
+            f"{shown(rankings)}의 k가 {k}일 때 {shown(found)}이(가) 나왔습니다. {_slip(rankings, k, found, scores)}"
+        )
     return "맞았습니다. k가 작을수록 앞자리가 중요해집니다."
 
 

@@ -88,7 +88,7 @@ def write_record(folder: Path, record: IndexRecord) -> None:
 
 # %% ../../nbs/core/indexes.ipynb #9d08d180
 def _lines(passages: Sequence[Passage]) -> list[bytes]:
-    return [json.dumps(list(asdict(each).values()), ensure_ascii=False).encode() for each in passages]
+    return [json.dumps(list(vars(each).values()), ensure_ascii=False).encode() for each in passages]
 
 
 def _passage_columns(lines: Sequence[bytes]) -> dict[str, np.ndarray]:
