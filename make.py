@@ -73,10 +73,11 @@ def notebook():
 def test():
     """lint를 하고, 노트북과 tests/를 모두 실행합니다 (장은 tests/test_chapters.py가 휠에서 한 번 실행합니다)"""
     lint()
-    run("nbdev_test", "--path", "nbs", "--file_re", "^[a-z].*", "--n_workers", "1", **QUICK)
-    run("nbdev_test", "--path", "nbs/checks", "--n_workers", "1", **QUICK)
-    split = ("--numprocesses", "2", "--dist", "loadfile")
-    run("python", "-m", "pytest", *split, **QUICK, OMP_WAIT_POLICY="passive")
+    calm = {**QUICK, "OMP_WAIT_POLICY": "passive"}
+    for where in (("nbs", "--file_re", "^[a-z].*"), ("nbs/checks",)):
+        run("nbdev_test", "--path", *where, "--n_workers", "2", **calm)
+    split = ("--numprocesses", "2", "--dist", "loadgroup", "--no-loadscope-reorder")
+    run("python", "-m", "pytest", *split, **calm)
 
 
 def lint():
@@ -111,6 +112,7 @@ def docs():
             "Quarto가 없습니다. https://quarto.org/docs/get-started 에서 받아 설치한 뒤 다시 실행하세요."
         )
     run("python", "tools/check_site.py")
+    run("python", "tools/live.py", **QUICK)
     call(quarto, "render")
 
 

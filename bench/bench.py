@@ -18,12 +18,12 @@ import sys
 import time
 from pathlib import Path
 
-from contenders import ON_GPU, SECTIONS
+from contenders import ON_GPU, SECTIONS, VECTOR_WAYS
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 LIBRARIES = ("torch", "transformers", "tokenizers", "pytorch-lightning", "datasets", "accelerate", "numpy")
-ONCE = {"accuracy"}  # 한 번에 시드 셋으로 재는 묶음
+ONCE = {"accuracy", "search-encoding", "search-vectors"}  # 한 번에 여러 번 재는 묶음
 TITLES = {
     "features-nsmc": "특징 만들기: NSMC 리뷰 150,000건",
     "features-nli": "특징 만들기: KorNLI(XNLI 시험 파일) 5,010쌍",
@@ -41,6 +41,9 @@ TITLES = {
     "overhead": "학습 반복 자체에 드는 시간 (계산이 거의 없는 모델, 배치 크기 4)",
     "inference": "추론 (BERT 4층 256차원, 두 방법을 한 프로세스에서 번갈아)",
     "inference-ner": "개체명 찾기 (BERT 4층 256차원, 두 방법을 한 프로세스에서 번갈아)",
+    "search-index": "낱말로 찾는 색인 만들기와 찾기: 지문 100,000편, 글자 두 개씩, 질문 200개 (`rank_bm25`는 10개)",
+    "search-encoding": "지문을 벡터로: 256편 (BERT 4층 256차원, 세 방법을 한 프로세스에서 번갈아)",
+    "search-vectors": "벡터로 찾기: 256차원, 질문 200개를 하나씩",
     "start-up": "시작하는 데 걸리는 시간",
     "growth": "데이터의 크기와 스레드 수에 따른 특징 만들기 (NSMC의 1/16, 4/16, 전체)",
     "ceiling": "이 컴퓨터의 계산 속도 한계",
@@ -76,6 +79,11 @@ NAMES = {
     "ours: 4x data, 2 threads": "이 패키지: 4/16, 스레드 2개",
     "ours: 16x data, 2 threads": "이 패키지: 전체, 스레드 2개",
     "ours: 16x data, 1 thread": "이 패키지: 전체, 스레드 1개",
+    "bm25s": "`bm25s`",
+    "rank_bm25": "`rank_bm25`",
+    "batched loop": "PyTorch로 묶어 읽기",
+    "SentenceTransformer": "`SentenceTransformer.encode`",
+    **{name: name.replace("exact", "정확히").replace("HNSW", "HNSW(faiss)") for name in VECTOR_WAYS},
     "2048 matrix product, fp32": "2048 × 2048 행렬의 곱, fp32",
     "2048 matrix product, bf16": "2048 × 2048 행렬의 곱, bf16",
 }
@@ -93,6 +101,11 @@ UNITS = {
     "ms_per_sentence": "한 문장씩: 한 문장 (ms)",
     "accuracy": "정확도",
     "spread": "시드 사이의 최대 차",
+    "questions_per_second": "초당 질문 (개)",
+    "passages_per_second": "초당 지문 (편)",
+    "ms_per_question": "질문 하나 (ms)",
+    "kept_share": "정확한 것과 겹침",
+    "vectors_mb": "벡터의 크기 (MB)",
     "tflops": "TFLOP/s",
 }
 
@@ -198,6 +211,29 @@ TARGETS = (  # (묶음, 무엇, 재는 함수, 방향, 목표)
     ),
     ("overhead", "한 스텝 (ms)", of("ours", "ms_per_step"), "≤", 0.8),
     ("overhead", "한 스텝: PyTorch 학습 반복의 몇 배인가", ahead("bare loop", "ms_per_step"), "≤", 4),
+    ("search-index", "만드는 시간: `bm25s`의 몇 배인가", ahead("bm25s", "seconds"), "≤", 1.3),
+    ("search-index", "`rank_bm25`보다 몇 배 빨리 만드는가", shorter("rank_bm25", "seconds"), "≥", 20),
+    (
+        "search-index",
+        "초당 질문: `rank_bm25`의 몇 배인가",
+        ahead("rank_bm25", "questions_per_second"),
+        "≥",
+        20,
+    ),
+    (
+        "search-encoding",
+        "초당 지문: PyTorch로 묶어 읽기의 몇 배인가",
+        ahead("batched loop", "passages_per_second"),
+        "≥",
+        0.9,
+    ),
+    (
+        "search-encoding",
+        "초당 지문: `SentenceTransformer.encode`의 몇 배인가",
+        ahead("SentenceTransformer", "passages_per_second"),
+        "≥",
+        3,
+    ),
     ("start-up", "`import nlpbook_nbs` (초)", of("ours: import nlpbook_nbs", "seconds"), "≤", 0.3),
     ("start-up", "`nlpbook --help` (초)", of("ours: nlpbook --help", "seconds"), "≤", 0.3),
     ("inference", "한 문장: `pipeline`보다 몇 배 빠른가", shorter("pipeline", "ms_per_sentence"), "≥", 1),

@@ -5,6 +5,7 @@
 """
 
 import ctypes
+import functools
 import gc
 import itertools
 import json
@@ -12,6 +13,7 @@ import multiprocessing
 import os
 import random
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -1204,6 +1206,179 @@ def ner_inference():
         {"ours": EntityFinder(model, tokenizer, args, head), "pipeline": pipe},
         [row.text for row in tagged_rows()[:1000]],
     )
+
+
+# ── 검색 ──────────────────────────────────────────────────────────────────
+
+PASSAGES, QUESTIONS = 100_000, 200
+
+
+def wiki_passages(count):
+    """위키백과가 많은 글에서, 줄을 이어 200자가 넘을 때마다 끊은 지문 `count`편."""
+    import lzma
+
+    found, now = [], ""
+    with lzma.open(DATA / "pretrain" / "korean_mix.txt.xz", "rt", encoding="utf-8") as file:
+        for line in file:
+            now = f"{now} {line.strip()}".strip()
+            if len(now) > 200:
+                found.append(now[:400])
+                now = ""
+            if len(found) == count:
+                return found
+    raise SystemExit(f"지문이 {len(found):,}편뿐입니다.")
+
+
+def korquad_questions(count):
+    from nlpbook_nbs.core.squad import read_korquad
+
+    rows = read_korquad(DATA / "korquad-v1" / "KorQuAD_v1.0_dev.json")
+    return [row.question_text for row in rows[:: len(rows) // count][:count]]
+
+
+def questions_per_second(ask, questions):
+    start = time.perf_counter()
+    for question in questions:
+        ask(question)
+    return {"questions_per_second": len(questions) / (time.perf_counter() - start)}
+
+
+@contender("search-index", "ours")
+def index_ours():
+    from nlpbook_nbs.core.indexes import build_index
+
+    texts, questions = wiki_passages(PASSAGES), korquad_questions(QUESTIONS)
+    with Clock() as clock:
+        index = build_index(WORK / "index", texts)
+    found = clock.result | {"disk_mb": folder_mb(WORK / "index")}
+    return found | questions_per_second(lambda text: index.words.search(text, 10), questions)
+
+
+@contender("search-index", "bm25s")
+def index_bm25s():
+    """낱말로 나누는 것은 우리 것(글자 두 개씩)이고, 세고 점수를 매기는 것은 라이브러리입니다."""
+    import bm25s
+
+    from nlpbook_nbs.core.units import Units
+
+    texts, questions, split = wiki_passages(PASSAGES), korquad_questions(QUESTIONS), Units()
+    with Clock() as clock:
+        index = bm25s.BM25(method="lucene", k1=1.5, b=0.75)
+        index.index(split(texts), show_progress=False)
+        index.save(str(WORK / "index"))
+    found = clock.result | {"disk_mb": folder_mb(WORK / "index")}
+    ask = functools.partial(index.retrieve, k=10, show_progress=False)
+    return found | questions_per_second(lambda text: ask(split([text])), questions)
+
+
+@contender("search-index", "rank_bm25")
+def index_rank_bm25():
+    import numpy as np
+    from rank_bm25 import BM25Okapi
+
+    from nlpbook_nbs.core.units import Units
+
+    texts, questions, split = wiki_passages(PASSAGES), korquad_questions(QUESTIONS), Units()
+    with Clock() as clock:
+        index = BM25Okapi(split(texts))
+    ask = lambda text: np.argsort(-index.get_scores(split([text])[0]))[:10]
+    return clock.result | questions_per_second(ask, questions[:10])
+
+
+@contender("search-encoding", "ours", "batched loop", "SentenceTransformer")
+def encoding():
+    """같은 지문 256편을 같은 모델로 읽습니다. 벡터가 다르면 재지 않은 것으로 칩니다."""
+    import numpy as np
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    from nlpbook_nbs.core.embedding import mean_vectors, open_embedder, write_sentence_files
+    from nlpbook_nbs.core.folders import resolve_model_name
+
+    folder = WORK / "encoder"
+    shutil.copytree(resolve_model_name("nlpbook-mini"), folder)
+    embedder = open_embedder(str(folder))
+    write_sentence_files(folder, embedder.hidden, 256, embedder.prompts)
+    library, texts = SentenceTransformer(str(folder), device="cpu"), wiki_passages(256)
+
+    @torch.inference_mode()
+    def bare(texts):
+        order, found = sorted(range(len(texts)), key=lambda at: -len(texts[at])), {}
+        for start in range(0, len(order), 32):
+            rows = order[start : start + 32]
+            batch = embedder.tokenizer(
+                [texts[at] for at in rows], padding=True, truncation=True, max_length=256, return_tensors="pt"
+            )
+            states = embedder.model(**batch).last_hidden_state
+            found |= zip(rows, mean_vectors(states, batch["attention_mask"]).numpy())
+        return np.stack([found[at] for at in range(len(texts))])
+
+    ways = {"ours": lambda texts: embedder.passages(texts).vectors, "batched loop": bare}
+    ways["SentenceTransformer"] = lambda texts: library.encode(texts, show_progress_bar=False)
+    taken, first = {name: [] for name in ways}, embedder.passages(texts).vectors
+    for _ in range(3):
+        for name, encode in ways.items():
+            start = time.perf_counter()
+            vectors = encode(texts)
+            taken[name].append(time.perf_counter() - start)
+            assert np.allclose(vectors, first, atol=1e-4), name
+    return {name: {"passages_per_second": len(texts) / sorted(each)[1]} for name, each in taken.items()}
+
+
+SIZES, HIDDEN = (1_000, 4_000, 16_000, 48_000), 256
+
+
+def plain_vectors(texts):
+    """토큰의 임베딩을 평균한 벡터. 읽는 모델 없이도 진짜 글의 벡터처럼 뭉쳐 있습니다."""
+    import numpy as np
+
+    from nlpbook_nbs.core.embedding import open_embedder
+
+    embedder = open_embedder("nlpbook-mini")
+    weights = embedder.model.get_input_embeddings().weight.detach().numpy()
+    weights = weights - weights.mean(axis=0)
+    found = np.stack([weights[ids].mean(axis=0) for ids in embedder.encode.tokens_of(texts)])
+    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+
+
+VECTOR_WAYS = [f"{way}: {size:,}" for size in SIZES for way in ("exact", "HNSW")]
+VECTOR_WAYS += [f"exact, {kind}: {SIZES[-1]:,}" for kind in ("float16", "int8")]
+
+
+@contender("search-vectors", *VECTOR_WAYS)
+def vectors():
+    """한 번에 질문 하나씩 찾습니다. 겹침은 float32로 정확히 찾은 열 편 가운데 찾은 것의 비율입니다."""
+    import numpy as np
+
+    from nlpbook_nbs.core.approximate import ApproximateIndex, kept_share
+    from nlpbook_nbs.core.vectors import VectorIndex, stored_vectors
+
+    whole = plain_vectors(wiki_passages(SIZES[-1]))
+    asked, measured = plain_vectors(korquad_questions(QUESTIONS)), {}
+    for size in SIZES:
+        numbers, spans = [np.arange(size)], np.zeros((size, 2), np.int64)
+        kinds = {"exact": "float32", "HNSW": "float32"}
+        kinds |= {f"exact, {kind}": kind for kind in ("float16", "int8")} if size == SIZES[-1] else {}
+        exact = None
+        for way, kind in kinds.items():
+            piece = stored_vectors(whole[:size], kind) | {"owners": np.arange(size), "spans": spans}
+            with Clock() as clock:
+                index = (ApproximateIndex if way == "HNSW" else VectorIndex)([piece], numbers)
+            found, taken = [], []
+            for row in range(len(asked)):
+                start = time.perf_counter()
+                found += index.search(asked[row : row + 1], 10)
+                taken.append(time.perf_counter() - start)
+            exact = exact or found
+            size_mb = sum(piece[name].nbytes for name in ("vectors", "scales") if name in piece) / 1e6
+            row = {
+                "ms_per_question": 1e3 * sorted(taken)[len(taken) // 2],
+                "kept_share": kept_share(exact, found),
+            }
+            measured[f"{way}: {size:,}"] = (
+                row | {"vectors_mb": size_mb} | ({"seconds": clock.seconds} if way == "HNSW" else {})
+            )
+    return measured
 
 
 # ── 시작하는 데 걸리는 시간 ───────────────────────────────────────────────

@@ -272,3 +272,6 @@ RECIPE = Recipe(
     sample=3_000,
     reads_blank=True,
 )
+
+# %% ../nbs/07_generation.ipynb #e0df2af1
+get_web_service_app = book_service("generation")

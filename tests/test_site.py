@@ -160,12 +160,17 @@ def test_api_pages_show_every_public_function_and_class_with_its_text():
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=place)
-def test_every_figure_has_a_label_of_its_own_and_a_caption(path):
+def test_every_figure_has_a_label_of_its_own_a_caption_and_words_for_who_cannot_see_it(path):
     labels = []
     for cell in cells(path):
         if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
-            head = re.match(r'#\| label: (fig-[\w-]+)\n#\| fig-cap: "[^"]+"\n', source(cell))
+            head = re.match(
+                r'#\| label: (fig-[\w-]+)\n#\| fig-cap: "([^"]+)"\n#\| fig-alt: "([^"]+)"\n', source(cell)
+            )
             assert head, source(cell)[:200]
+            assert head[3] != head[2] and len(head[3]) >= 10, (
+                f"{path.name} {head[1]}: fig-alt는 그림을 말로 그립니다"
+            )
             labels.append(head[1])
     assert len(set(labels)) == len(labels)
 

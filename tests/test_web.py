@@ -101,7 +101,7 @@ def test_untouched_generation_form_posts_empty_strings_and_gets_the_defaults_of_
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("module", ["classification", "paircls", "ner", "qa"])
+@pytest.mark.parametrize("module", ["classification", "paircls", "ner", "qa", "search", "generation"])
 def test_every_task_module_has_the_books_function(module):
     import importlib
     import inspect

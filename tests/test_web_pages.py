@@ -113,7 +113,7 @@ def test_empty_large_and_failing_requests_are_told_and_the_next_one_is_answered(
             "told => document.getElementById('problem').textContent.includes(told)", arg=told
         )
         assert page.evaluate("document.activeElement.id") == "problem"
-        assert page.is_visible("#problem") and page.is_enabled("#run")
+        assert page.is_visible("#problem") and page.is_enabled("#run") and not page.is_visible("#answer")
     page.fill("#sentence", "재밌어요")
     page.click("#run")
     page.wait_for_selector("#answer:not([hidden])")
@@ -139,6 +139,26 @@ def test_page_of_a_locked_service_asks_for_the_key_and_marks_what_was_found(visi
     page.click("#run")
     page.wait_for_selector("mark")
     assert page.inner_text("mark") == "서울" and problems == []
+
+
+def test_found_passages_stand_in_a_table_that_scrolls_on_a_phone(visit):
+    hit = {
+        "id": "p-1",
+        "title": "솔내군",
+        "passage": "솔내군은 2011년에 천문대를 지었다. " * 5,
+        "score": 12.5,
+        "start": 0,
+        "end": 9,
+    }
+    found = {"question": "언제?", "answer": "2011년", "found": True, "passage": hit["passage"], "start": 5, "end": 10,
+             "results": [hit | {"scores": {"words": 12.5}}]}  # fmt: skip
+    service = Service("찾아서 답하기", (Field("question", "질문"),), ("언제?",))
+    page, problems, _ = visit(WebService(service, lambda rows: [found] * len(rows)), width=375)
+    page.click("#run")
+    page.wait_for_selector("table")
+    assert page.inner_text("mark") == "2011년"
+    assert page.locator("thead th").all_inner_texts() == ["#", "제목", "문서", "점수"]
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth") and problems == []
 
 
 def test_manual_of_the_service_is_read_without_a_script(visit):

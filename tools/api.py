@@ -8,7 +8,7 @@ import json
 import sys
 import textwrap
 
-from book import PACKAGE, ROOT, chapters, rooms, ways_in
+from book import PACKAGE, ROOT, chapters, rooms, settings, ways_in
 
 NOTICE = "<!-- tools/api.py가 코드에서 만든 파일입니다. 손으로 고치지 마세요. -->"
 
@@ -120,12 +120,14 @@ def front(title, about):
 
 def pages():
     """`{파일: 글}`. 장이 먼저이고, 들어오는 문과 속살이 뒤따릅니다."""
-    found, rows = {}, []
+    found, rows, cfg = {}, [], settings()
     for book in filter(lambda book: book.module, [*chapters(), *ways_in(), *rooms()]):
         title, about, place = book["title"], book["description"], book.module.replace(".", "/")
         source = (ROOT / PACKAGE / f"{place}.py").read_text(encoding="utf-8")
         up = "../" * (1 + place.count("/"))
-        lead = f"[{title}]({up}{book.name}) 노트북에서 내보낸 모듈입니다. 불러오기: `import {PACKAGE}.{book.module}`"
+        code_at = f"{cfg['git_url']}/blob/{cfg['branch']}/{PACKAGE}/{place}.py"
+        lead = f"[{title}]({up}{book.name}) 노트북에서 내보낸 모듈입니다([소스 코드]({code_at})). "
+        lead += f"불러오기: `import {PACKAGE}.{book.module}`"
         body = "\n\n".join(filter(None, [lead, *entries(source)]))
         found[ROOT / "api" / f"{place}.qmd"] = f"{front(book.module, about)}\n{body}\n"
         rows.append(f"| [{book.module}]({place}.qmd) | {about} | [{title}](../{book.name}) |")

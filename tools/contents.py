@@ -1,4 +1,4 @@
-"""장의 표와 사이드바와 배지를 노트북의 머리말에서 만듭니다. `--check`는 고치지 않고 다르면 1로 끝납니다.
+"""장의 표와 카드와 사이드바와 배지를 노트북의 머리말에서 만듭니다. `--check`는 고치지 않고 다르면 1로 끝납니다.
 
 README.md, README.en.md, index.qmd와 _quarto.yml에서 이 도구가 쓰는 곳은 아래의 두 표시 사이뿐입니다.
 """
@@ -9,6 +9,7 @@ import sys
 from book import ROOT, chapters, checks, rooms, settings, ways_in
 
 BEGIN, END = "tools/contents.py가 쓰는 곳", "여기까지"
+COSTS = ROOT / "pages" / "costs.json"
 FIRST_PAGES = ("index.qmd", "pages/colab.qmd")  # 첫 장의 묶음에서 장보다 앞에 놓는 페이지
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 
@@ -35,9 +36,23 @@ def english_table():
     return "\n".join(["| Chapter | Colab | Contents |", "|---|---|---|", *rows])
 
 
-def index_table():
-    rows = [f"| [{book['title']}]({book.name}) | {book['description'].rstrip('.')} |" for book in chapters()]
-    return "\n".join(["| 장 | 배우는 것 |", "|---|------|", *rows])
+def cost(book):
+    """실행해 보니 걸린 시간과 쓴 메모리(`tools/run_notebooks.py`가 잰 것). 아직 재지 않았으면 빈 글."""
+    found = json.loads(COSTS.read_text(encoding="utf-8")).get(book.path.stem) if COSTS.exists() else None
+    if not found:
+        return ""
+    minutes, memory = max(1, round(found["seconds"] / 60)), found["mb"] / 1024
+    return f"\n[CPU 코어 하나로 {minutes}분 · 메모리 {memory:.1f}GB]{{.cost}}\n"
+
+
+def index_cards():
+    """첫 화면의 카드: 그림, 장으로 가는 링크, 만드는 것, 걸리는 시간과 메모리."""
+    cards = [
+        f'::: {{.chapter-card}}\n\n<img src="images/cards/{book.path.stem}.svg" alt="" width="320" height="160" loading="lazy">\n\n'
+        f"**[{book['title']}]({book.name})**\n\n{book['description'].rstrip('.')}\n{cost(book)}\n:::"
+        for book in chapters()
+    ]
+    return "\n\n".join(["::: {.chapter-cards}", *cards, ":::"])
 
 
 def sidebar():
@@ -102,7 +117,7 @@ def wanted():
     made = {
         "README.md": readme_table(),
         "README.en.md": english_table(),
-        "index.qmd": index_table(),
+        "index.qmd": index_cards(),
         "_quarto.yml": sidebar(),
     }
     found = {

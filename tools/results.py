@@ -1,6 +1,6 @@
 """재어 둔 결과(`nlpbook_nbs/data/results`)의 표를 문서의 표시 사이에 적습니다. `--check`는 고치지 않고 다르면 1로 끝납니다.
 
-`<!-- 표: nsmc -->`와 `<!-- 표 끝 -->` 사이가 `nsmc.json`의 것입니다. 아직 재지 않은 표는 있던 글을 그대로 둡니다.
+`<!-- 표: nsmc -->`와 `<!-- 표 끝 -->` 사이가 `nsmc.json`의 것입니다. `serving-`으로 시작하는 표는 `nlpbook_nbs/data/serving`에 있습니다. 아직 재지 않은 표는 있던 글을 그대로 둡니다.
 """
 
 import re
@@ -8,18 +8,25 @@ import sys
 from pathlib import Path
 
 from nlpbook_nbs.core.baselines import RESULTS, recorded
+from nlpbook_nbs.core.service_tables import RECORDS, recorded_service
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("pages/results.qmd", "nlpbook_nbs/models/README.md")
 PART = re.compile(r"(?s)(<!-- 표: ([\w-]+) -->\n).*?(<!-- 표 끝 -->)")
 
 
+SERVING = "serving-"
+
+
 def written(name):
     """표 하나를 마크다운으로."""
-    found = recorded(name)
+    serving = name.startswith(SERVING)
+    found = recorded_service(name.removeprefix(SERVING)) if serving else recorded(name)
     heads, rows = found.table()
     lines = [heads, ["---", *["--:"] * (len(heads) - 1)], *rows]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    if serving:
+        return f"{table}\n\n{found.source}.\n"
     commands = "\n".join(found.record["commands"])
     return f"{table}\n\n{found.source}.\n\n{found.verdict}\n\n```bash\n{commands}\n```\n"
 
@@ -29,7 +36,9 @@ def filled(text):
 
     def fill(part):
         start, name, end = part.groups()
-        return f"{start}\n{written(name)}\n{end}" if (RESULTS / f"{name}.json").is_file() else part[0]
+        folder = RECORDS if name.startswith(SERVING) else RESULTS
+        is_measured = (folder / f"{name.removeprefix(SERVING)}.json").is_file()
+        return f"{start}\n{written(name)}\n{end}" if is_measured else part[0]
 
     return PART.sub(fill, text)
 

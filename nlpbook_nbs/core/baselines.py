@@ -336,18 +336,19 @@ class Recorded(Comparison):
         return " ".join(found) or "잰 모델이 없어 견줄 수 없습니다."
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """`(열의 이름들, 줄마다의 칸들)`. 지표마다의 점수와, 배운 예시의 수, 걸린 시간(초)이 있습니다."""
-        metrics = list(self.record["rows"][0]["scores"])
-        rows = [
-            [
-                self.titled(row["method"]),
-                *(mean_and_range(row["scores"][name], self.digits) for name in metrics),
-                f"{row['train']:,}",
-                f"{np.mean(row['seconds']):,.1f}",
-            ]
-            for row in self.record["rows"]
-        ]
-        return ["방법", *metrics, "배운 예시", "초"], rows
+        """`(열의 이름들, 줄마다의 칸들)`. 지표마다의 점수에, 결과에 적힌 열 `columns`나 배운 예시의 수와 걸린 시간(초)을 덧붙입니다."""
+        metrics, own = list(self.record["rows"][0]["scores"]), self.record.get("columns")
+        rows = []
+        for row in self.record["rows"]:
+            scores = [mean_and_range(row["scores"][name], self.digits) for name in metrics]
+            if own:  # 열의 이름 → 설정의 이름
+                beside = [
+                    f"{row['settings'][key]:,}" if key in row["settings"] else "" for key in own.values()
+                ]
+            else:
+                beside = [f"{row['train']:,}", f"{np.mean(row['seconds']):,.1f}"]
+            rows.append([self.titled(row["method"]), *scores, *beside])
+        return ["방법", *metrics, *(own or ("배운 예시", "초"))], rows
 
     @property
     def source(self) -> str:

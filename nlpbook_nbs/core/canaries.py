@@ -2,8 +2,8 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'exposure', 'chance_interval', 'SecretKind', 'secret_space', 'Canary', 'make_canaries', 'with_other_names',
-           'check_canaries', 'plant', 'canary_report', 'mean_with_interval', 'averages', 'summarize',
-           'membership_scores', 'roc']
+           'check_canaries', 'plant', 'canary_report', 'mean_with_interval', 'share_with_interval', 'averages',
+           'summarize', 'membership_scores', 'roc']
 
 # %% ../../nbs/core/canaries.ipynb #ea4885bb
 import itertools
@@ -225,16 +225,28 @@ def mean_with_interval(
     return mean, (float(found.confidence_interval.low), float(found.confidence_interval.high))
 
 
+def share_with_interval(
+    hits: int,  # 그런 것의 수
+    count: int,  # 모두 몇 개인지
+) -> tuple[float, tuple[float, float]]:
+    """`(비율, (낮은 값, 높은 값))`. 구간은 95% 클로퍼-피어슨 구간이어서, 하나도 없거나 모두 그래도 폭이 0이 되지 않습니다: Clopper와 Pearson (1934)."""
+    from scipy.stats import binomtest
+
+    require(count, "셀 것이 하나도 없어 비율을 낼 수 없습니다. 카나리아를 하나 이상 재세요.")
+    found = binomtest(hits, count).proportion_ci(method="exact")
+    return hits / count, (float(found.low), float(found.high))
+
+
 def averages(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """카나리아들의 평균 노출도, 추출률, 1등이 된 비율(`first`)과 저마다의 95% 부트스트랩 구간(`<이름>_interval`)."""
-    values = {
-        "exposure": [row["exposure"] for row in rows],
-        "extracted": [float(row["extracted"]) for row in rows],
-        "first": [float(row["rank"] == 1) for row in rows],
-    }
+    """카나리아들의 평균 노출도(부트스트랩), 추출률과 1등이 된 비율 `first`(클로퍼-피어슨), 저마다의 95% 구간(`<이름>_interval`)."""
     found: dict[str, Any] = {}
-    for name, numbers in values.items():
-        found[name], found[f"{name}_interval"] = mean_with_interval(numbers)
+    found["exposure"], found["exposure_interval"] = mean_with_interval([row["exposure"] for row in rows])
+    hits = {
+        "extracted": sum(bool(row["extracted"]) for row in rows),
+        "first": sum(row["rank"] == 1 for row in rows),
+    }
+    for name, number in hits.items():
+        found[name], found[f"{name}_interval"] = share_with_interval(number, len(rows))
     return found
 
 
@@ -242,7 +254,7 @@ def summarize(
     rows: list[dict[str, Any]],  # 카나리아마다의 결과
     key: str = "repeats",  # 묶을 기준
 ) -> list[dict[str, Any]]:
-    """`key`가 같은 카나리아끼리 묶은 평균 노출도, 추출률, 1등이 된 비율(`first`)과 저마다의 95% 부트스트랩 구간을 담은 사전의 목록."""
+    """`key`가 같은 카나리아끼리 묶은 `averages`의 목록."""
     table = []
     for value in sorted({row[key] for row in rows}):
         group = [row for row in rows if row[key] == value]

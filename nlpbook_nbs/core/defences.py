@@ -143,12 +143,15 @@ def _private_parts(args: PretrainArguments) -> tuple[Any, TextDatasetForNextSent
 # %% ../../nbs/core/defences.ipynb #73dbc10a
 def private_pretraining(
     args: PretrainArguments,
-    epsilon: float,  # 약속의 세기 ε. 작을수록 엄격합니다
-    delta: float | None = None,  # 약속이 깨질 확률 δ. 비우면 1/예시 수
+    epsilon: float
+    | None,  # 약속의 세기 ε. 작을수록 엄격합니다. `None`이면 자르지도 않고 잡음도 더하지 않습니다
+    delta: float = 1e-5,  # 약속이 깨질 확률 δ. 1/예시 수보다 훨씬 작아야 합니다
     max_grad_norm: float = 1.0,  # 예시 하나의 기울기 노름의 상한
     physical_batch: int = 64,  # 기울기를 한 번에 계산할 예시의 수
-) -> dict[str, float | int]:
+) -> dict[str, float | int | None]:
     """DP-SGD로 MLM을 이어서 학습해 `args.downstream_model_dir`에 저장하고 ε과 δ, 잡음의 크기를 사전으로 돌려줍니다.
+
+    `epsilon=None`은 대조군입니다. 예시를 뽑는 방법과 옵티마이저는 같지만 자르기와 잡음이 없어 아무것도 약속하지 않고, `epsilon`은 `None`입니다.
 
     방법: Abadi 외 (2016), Deep Learning with Differential Privacy. 옵티마이저는 AdamW입니다.
     보호하는 단위는 예시 하나이므로, 여러 예시에 되풀이된 문장은 그만큼 덜 보호됩니다.
@@ -159,21 +162,28 @@ def private_pretraining(
     set_seed(args)
     model, data, loader = _private_parts(args)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    delta = delta or 1 / len(data)
+    require(
+        delta < 1 / len(data),
+        f"delta={delta}: 예시가 {len(data):,}건이면 {1 / len(data):.1e}보다 작아야 합니다.",
+    )
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore"
         )  # 난수가 암호용이 아니라는 경고와 훅의 안내. 실험에는 상관이 없습니다.
         engine = PrivacyEngine()
-        private, optimizer, loader = engine.make_private_with_epsilon(
-            module=model,
-            optimizer=torch.optim.AdamW(weights, lr=args.learning_rate, weight_decay=args.weight_decay),
-            data_loader=loader,
-            target_epsilon=epsilon,
-            target_delta=delta,
-            epochs=args.epochs,
-            max_grad_norm=max_grad_norm,
-        )
+        adamw = torch.optim.AdamW(weights, lr=args.learning_rate, weight_decay=args.weight_decay)
+        parts: dict[str, Any] = {"module": model, "optimizer": adamw, "data_loader": loader}
+        if epsilon is None:
+            whole = {
+                "noise_multiplier": 0.0,
+                "max_grad_norm": 1e9,
+            }  # 어떤 기울기도 이보다 작아 자르지 않습니다.
+            private, optimizer, loader = engine.make_private(**parts, **whole)
+        else:
+            promise = {"target_epsilon": epsilon, "target_delta": delta, "epochs": args.epochs}
+            private, optimizer, loader = engine.make_private_with_epsilon(
+                **parts, **promise, max_grad_norm=max_grad_norm
+            )
         for epoch in range(args.epochs):
             data.set_epoch(epoch)
             manager = BatchMemoryManager(
@@ -188,7 +198,7 @@ def private_pretraining(
         model.save_pretrained(str(args.downstream_model_dir))
         data.tokenizer.save_pretrained(str(args.downstream_model_dir))
     return {
-        "epsilon": round(float(engine.get_epsilon(delta)), 3),
+        "epsilon": None if epsilon is None else round(float(engine.get_epsilon(delta)), 3),
         "delta": delta,
         "noise_multiplier": round(float(optimizer.noise_multiplier), 4),
         "max_grad_norm": max_grad_norm,

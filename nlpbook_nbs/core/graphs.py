@@ -125,6 +125,16 @@ def _quiet() -> Iterator[None]:
             each.setLevel(level)
 
 
+def _forget_places(path: str | Path) -> None:
+    """그래프에 적힌, 계산마다 어느 파일의 몇째 줄에서 왔는지를 지웁니다. 파일이 작아지고, 만든 컴퓨터의 폴더가 새어 나가지 않습니다."""
+    import onnx
+
+    model = onnx.load(str(path))
+    for part in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
+        del part.metadata_props[:]
+    onnx.save(model, str(path))
+
+
 def write_graph(
     model: Any,  # transformers의 모델
     path: str | Path,  # 쓸 파일
@@ -153,6 +163,7 @@ def write_graph(
             external_data=False,
             verbose=False,
         )
+    _forget_places(path)
 
 # %% ../../nbs/core/graphs.ipynb #a5376957
 def write_int8(

@@ -98,8 +98,13 @@ def _passage_columns(lines: Sequence[bytes]) -> dict[str, np.ndarray]:
 
 
 def _unpacked(columns: dict[str, np.ndarray], row: int) -> Passage:
-    start, end = columns["ends"][row : row + 2]
-    return Passage(*json.loads(bytes(columns["lines"][start:end])))
+    start, end = columns["ends"][row : row + 2].tolist()
+    return Passage(*json.loads(columns["lines"][start:end].tobytes().decode()))
+
+
+def _plain(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """메모리 맵을 보통의 배열로 본 열. 파일에 그대로 있지만, 조금씩 자를 때 훨씬 빠릅니다."""
+    return {name: np.asarray(column) for name, column in columns.items()}
 
 
 def _stored_passages(folder: Path, piece: Piece) -> dict[str, np.ndarray]:
@@ -110,7 +115,7 @@ def _stored_passages(folder: Path, piece: Piece) -> dict[str, np.ndarray]:
             f"{folder}: 색인에 든 지문의 파일이 없거나 깨졌습니다. nlpbook index로 색인을 다시 만드세요."
         )
 
-    return cached_columns(folder / f"passages-{piece.key}", lost)
+    return _plain(cached_columns(folder / f"passages-{piece.key}", lost))
 
 
 def _texts(columns: dict[str, np.ndarray]) -> list[str]:
@@ -130,7 +135,9 @@ def _embedded(folder: Path, piece: Piece, record: IndexRecord, embedder: Any) ->
         found = embedder.passages(_texts(_stored_passages(folder, piece)))
         return stored_vectors(found.vectors, record.storage) | {"owners": found.owners, "spans": found.spans}
 
-    return cached_columns(folder / f"vectors-{piece.key}-{record.model_key[:16]}-{record.storage}", build)
+    return _plain(
+        cached_columns(folder / f"vectors-{piece.key}-{record.model_key[:16]}-{record.storage}", build)
+    )
 
 
 def _scores(folder: Path, record: IndexRecord, units: Units) -> dict[str, np.ndarray]:
@@ -140,7 +147,7 @@ def _scores(folder: Path, record: IndexRecord, units: Units) -> dict[str, np.nda
         counted = [_counted(folder, piece, units) for piece in record.pieces]
         write_scores(aside, counted, [piece.alive for piece in record.pieces])
 
-    return streamed_columns(folder / f"scores-{_scores_key(record)}", write)
+    return _plain(streamed_columns(folder / f"scores-{_scores_key(record)}", write))
 
 
 def _scores_key(record: IndexRecord) -> str:

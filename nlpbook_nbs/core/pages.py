@@ -200,7 +200,8 @@ def docs_html(
     )
     replies = document["paths"]["/api"]["post"]["responses"]
     codes = "".join(
-        f"<tr><td>{code}</td><td>{escape(each['description'])}</td></tr>" for code, each in replies.items()
+        f'<tr><td class="short">{code}</td><td>{escape(each["description"])}</td></tr>'
+        for code, each in replies.items()
     )
     others = "".join(
         f"<li><code>GET {path}</code> {escape(each['get']['summary'])}</li>"
@@ -213,7 +214,7 @@ def docs_html(
 <title>{escape(service.title)} API</title><style>{_part("page.css")}</style></head><body><main>
 <h1>{escape(service.title)} API</h1>
 <h2><code>POST /api</code></h2><p>받는 JSON: <code>{escape(service.shape)}</code></p>
-<table><caption>받는 값</caption><thead><tr><th scope="col">이름</th><th scope="col">뜻</th><th scope="col">형</th><th scope="col">기본값</th><th scope="col">범위</th></tr></thead><tbody>{rows}</tbody></table>
+<div class="wide"><table><caption>받는 값</caption><thead><tr><th scope="col">이름</th><th scope="col">뜻</th><th scope="col">형</th><th scope="col">기본값</th><th scope="col">범위</th></tr></thead><tbody>{rows}</tbody></table></div>
 <pre>{escape(call)}</pre>
 <table><caption>상태 코드</caption><thead><tr><th scope="col">코드</th><th scope="col">뜻</th></tr></thead><tbody>{codes}</tbody></table>
 <h2>그 밖의 주소</h2><ul>{others}<li><code>GET /openapi.json</code> 이 설명서의 원본(OpenAPI 3.1)</li></ul>

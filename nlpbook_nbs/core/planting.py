@@ -44,7 +44,10 @@ RUNS: dict[str, str] = {
     "scrub-rules": "규칙을 보태 가리기",
     "dedup": "중복 빼기",
     "early": "조기 종료",
+    "sgd": "DP-SGD에서 자르기와 잡음만 뺀 학습",
+    "dp-64": "DP-SGD (ε=64)",
     "dp": "DP-SGD",
+    "dp-1": "DP-SGD (ε=1)",
     "classified": "심은 글로 분류기 미세 조정",
     "planted-classified": "외운 모델을 깨끗한 글로 미세 조정",
 }
@@ -87,7 +90,7 @@ class CanaryArguments(PretrainArguments):
     epsilon: float = option(8.0, "DP-SGD의 ε", above=0)
     private_batch_size: int = option(256, "DP-SGD의 배치 크기", min=1)
     private_learning_rate: float = option(1e-3, "DP-SGD의 학습률", above=0)
-    task_corpus_name: str = option("nsmc", "쓸모를 잴 문서 분류 말뭉치")
+    task_corpus_name: str = option("nsmc", "분류기를 가르칠 문서 분류 말뭉치")
     task_examples: Optional[int] = option(4000, "학습, 검증, 시험에 저마다 쓸 예시의 수. 비우면 모두", min=1)
     task_epochs: int = option(2, "문서 분류를 학습하는 에폭", min=1)
 
@@ -158,7 +161,7 @@ class PartialCorpus:
         return examples
 
 # %% ../../nbs/core/planting.ipynb #674a9ec4
-FORMAT = 2  # 실험의 방법. 1은 에폭마다 학습을 새로 시작했고, 2는 한 번에 이어서 배웁니다.
+FORMAT = 3  # 실험의 방법. 2까지는 모델마다 문서 분류의 정확도도 쟀고, DP-SGD의 δ가 1/예시 수였습니다.
 
 
 class CanaryMaterials:

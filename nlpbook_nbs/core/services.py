@@ -42,9 +42,7 @@ class Field:
             f"{self.name}: 글이 와야 하는데 받은 것은 {_json_kind(value)}입니다. 글을 보내세요.",
         )
         check_unicode(value, self.title)
-        require(
-            self.blank or normalize_label(value), f"{self.title}이(가) 비었습니다. 한 글자 이상 적으세요."
-        )
+        require(self.blank or normalize_label(value), f"{self.title} 칸이 비었습니다. 한 글자 이상 적으세요.")
         return value
 
     def _number(self, value: Any) -> int | float:
@@ -61,7 +59,7 @@ class Field:
     def range(self) -> str:
         """넣을 수 있는 범위를 적은 글: `"1 이상 512 이하"`."""
         edges = [
-            f"{edge:g} {word}" for edge, word in ((self.low, "이상"), (self.high, "이하")) if edge is not None
+            f"{edge:,} {word}" for edge, word in ((self.low, "이상"), (self.high, "이하")) if edge is not None
         ]
         return " ".join(edges)
 
@@ -153,7 +151,7 @@ SERVICES: dict[str, Service] = {  # 과제의 이름 → 책의 약속
             Field("top_k", "top-k", int, 1, 0, 100_000),
             Field("repetition_penalty", "repetition penalty", float, 1.0, 0.01, 100),
             Field("no_repeat_ngram_size", "no repeat ngram", int, 0, 0, 100),
-            Field("temperature", "temperature", float, 1.0, 0.01, 1e9),
+            Field("temperature", "temperature", float, 1.0, 0.01),
         ),
         (("안녕하세요",),),
         button="이어 쓰기",

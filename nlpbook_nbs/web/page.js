@@ -18,18 +18,30 @@ function bar(name, share) {
   return row;
 }
 
+const hidden = ["id", "source", "scores"];  // 표에는 두지 않고 '받은 JSON'에서 봅니다.
+
+function cell(value) {
+  const text = shown(value), node = make("td", text);
+  if (text.length < 16) node.className = "short";
+  return node;
+}
+
 function table(caption, rows) {
-  const names = [...new Set(rows.flatMap((row) => Object.keys(row)))];
+  const all = [...new Set(rows.flatMap((row) => Object.keys(row)))];
+  const names = all.filter((name) => !hidden.includes(name) && !(all.includes("passage") && /^(start|end)$/.test(name)));
   const head = make("tr", null, make("th", "#"), ...names.map((name) => make("th", titles[name] || name)));
   for (const cell of head.children) cell.scope = "col";
   const lines = rows.map((row, place) =>
-    make("tr", null, make("td", place + 1), ...names.map((name) => make("td", shown(row[name])))));
-  return make("table", null, make("caption", caption), make("thead", null, head), make("tbody", null, ...lines));
+    make("tr", null, cell(place + 1), ...names.map((name) => cell(row[name]))));
+  const box = make("div", null,
+    make("table", null, make("caption", caption), make("thead", null, head), make("tbody", null, ...lines)));
+  box.className = "wide";
+  return box;
 }
 
 const titles = {
   token: "토큰", predicted_tag: "태그", top_prob: "확률", passage: "문서", score: "점수",
-  text: "글", label: "레이블", start: "시작", end: "끝",
+  text: "글", label: "레이블", start: "시작", end: "끝", title: "제목",
 };
 const shown = (value) =>
   typeof value === "number" && !Number.isInteger(value) ? value.toFixed(4)
@@ -63,8 +75,8 @@ function draw(answer) {
     for (const [name, share] of order) nodes.push(bar(`${name} ${(100 * share).toFixed(1)}%`, 100 * share));
   }
   if ("answer" in answer) {
-    nodes.push(make("p", null, make("strong", answer.answer || "답을 찾지 못했습니다.")));
-    const context = answer.context ?? ($("context") && $("context").value);
+    nodes.push(make("p", null, make("strong", answer.answer || answer.message || "답을 찾지 못했습니다.")));
+    const context = answer.context ?? answer.passage ?? ($("context") && $("context").value);
     if (answer.answer && context && Number.isInteger(answer.start))
       nodes.push(marked(context, [answer]));
   }
@@ -72,6 +84,8 @@ function draw(answer) {
     nodes.push(marked(answer.text, answer.entities));
     nodes.push(table("개체명", answer.entities));
   }
+  if (Array.isArray(answer.results))
+    nodes.push(answer.results.length ? table("찾은 글", answer.results) : make("p", "찾은 글이 없습니다."));
   if (Array.isArray(answer.result)) nodes.push(table("결과", answer.result));
   else if ("result" in answer) nodes.push(make("p", shown(answer.result)));
   if (verdict === undefined && nodes.length === 0 && typeof answer.score === "number")
@@ -90,7 +104,8 @@ function body() {
   return $("form").querySelectorAll("[data-kind]").length === 1 ? values[names[0]] : values;
 }
 
-function tell(text) {
+function tell(text, keep) {
+  $("answer").hidden = !keep;  // 앞서 보인 답을 새로 물은 것의 답으로 읽지 않게 합니다.
   $("problem").textContent = text;
   $("problem").hidden = false;
   $("problem").focus();
@@ -106,7 +121,7 @@ async function follow(reply) {
     rest = parts.pop();
     for (const part of parts) {
       const found = JSON.parse(part.slice("data: ".length));
-      if (found.error) tell(found.error.message);
+      if (found.error) tell(found.error.message, true);
       else line.textContent = found.result ?? line.textContent + found.piece;
     }
   }
