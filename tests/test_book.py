@@ -1,8 +1,11 @@
 """책의 셀을 차례로, 불러오는 패키지의 이름만 바꾸어 실행해 봅니다: 2장, 3장, 5장, 7장."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from conftest import write
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 import nlpbook_nbs as nlpbook
@@ -226,13 +229,16 @@ app = get_web_service_app(inference_fn)
 
 
 def test_generation_cells_write_with_the_weights_of_our_generator(tmp_path, small_corpora):
+    for part in ("train", "test"):
+        rows = Path(small_corpora, "nsmc", f"ratings_{part}.txt").read_text(encoding="utf-8").splitlines()
+        write(tmp_path / "nsmc" / f"ratings_{part}.txt", "\n".join(rows[:41]) + "\n")
     torch.manual_seed(7)
     folder = nlpbook.resolve_model_name("nlpbook-gpt")
     sizes = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64}
     config = GPT2Config.from_pretrained(folder, **sizes)
     GPT2LMHeadModel(config).save_pretrained(tmp_path / "gpt")
     AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path / "gpt")
-    space = {"MODEL": str(tmp_path / "gpt"), "ROOT": small_corpora, "FOLDER": str(tmp_path / "model")}
+    space = {"MODEL": str(tmp_path / "gpt"), "ROOT": str(tmp_path), "FOLDER": str(tmp_path / "model")}
     with pytest.warns(FutureWarning, match="train_dataloader는 옛 이름"):
         exec(GENERATION, space)  # noqa: S102 - 책의 셀을 그대로 실행해 보는 시험입니다.
     greedy = space["inference_fn"]("긍정 아 정말", min_length=1, max_length=16, top_k=1)["result"]
