@@ -229,6 +229,7 @@ app = get_web_service_app(inference_fn)
 
 
 def test_generation_cells_write_with_the_weights_of_our_generator(tmp_path, small_corpora):
+    (tmp_path / "nsmc").mkdir()
     for part in ("train", "test"):
         rows = Path(small_corpora, "nsmc", f"ratings_{part}.txt").read_text(encoding="utf-8").splitlines()
         write(tmp_path / "nsmc" / f"ratings_{part}.txt", "\n".join(rows[:41]) + "\n")
