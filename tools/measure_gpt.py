@@ -165,7 +165,8 @@ class Measurement:
     def measure_model(self, short, seed):
         title, from_scratch = MODELS[short]
         settings = {name: value for name, value in self.given.items() if name != "save_top_k"}
-        key = self.key(method=title, seed=seed, settings=settings, weights=weights_of("nlpbook-gpt"))
+        weights = None if from_scratch else weights_of("nlpbook-gpt")
+        key = self.key(method=title, seed=seed, settings=settings, weights=weights)
         if self.runs.has(key):
             return
         folder = self.options.work / "models" / key
