@@ -212,7 +212,10 @@ class Measurement:
             "versions": {name: version(name) for name in ("torch", "transformers", "scikit-learn")},
             "cores": torch.get_num_threads(),
             "rows": rows,
-            "commands": [" ".join(["python tools/measure_gpt.py 말뭉치폴더 작업폴더", *options.rest])],
+            "commands": [
+                f"python tools/measure_gpt.py 말뭉치폴더 작업폴더 --train {options.train} --samples {options.samples} "
+                + " ".join(["--seeds", ",".join(map(str, options.seeds)), *options.rest])
+            ],
             "differences": [asdict(difference(a, b, kept[a], kept[b], tested)) for a, b in pairs[-1:]],
         }
 
