@@ -139,17 +139,18 @@ def load_test(args):
     keep("load", title, table, ("torch", "uvicorn", "starlette", "flask"))
 
 
-def torch_int8(predict):
-    """열어 둔 분류기의 행렬 곱셈을 PyTorch의 8비트로 바꾸고 가중치의 크기(MB)를 돌려줍니다. PyTorch가 곧 없앨 기능입니다."""
+def torch_int8(source, texts, labels):
+    """행렬 곱셈을 PyTorch의 8비트로 바꾼 모델을 잽니다. PyTorch가 곧 없앨 기능입니다."""
     import torch
 
+    predict, buffer = load(source, device="cpu"), io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         made = torch.ao.quantization.quantize_dynamic(predict.predict.model, {torch.nn.Linear}, torch.qint8)
         predict.predict.model = made
-    buffer = io.BytesIO()
-    torch.save(made.state_dict(), buffer)
-    return buffer.tell() / 1e6
+        torch.save(made.state_dict(), buffer)
+        found = measure_model(source, texts, labels, 200, predict)
+    return found | {"megabytes": round(buffer.tell() / 1e6, 2)}
 
 
 def once(work, name, run):
@@ -302,13 +303,13 @@ def sizes(args):
                 export_graph(work / folder, work / f"{folder}-int8", int8=True)
     table = ServiceTable()
     for name, folder in folders.items():
-        table.add(name, **measure_model(folder, texts, labels, 200))
+        place = f"size-{folder.name}"
+        table.add(name, **once(work, place, lambda folder=folder: measure_model(folder, texts, labels, 200)))
         print(table, flush=True)
         if folder == Path(source):
-            predict = load(source, device="cpu")
-            megabytes = torch_int8(predict)
-            found = measure_model(folder, texts, labels, 200, predict)
-            table.add("PyTorch 8비트", **(found | {"megabytes": megabytes}))
+            table.add(
+                "PyTorch 8비트", **once(work, "size-torch-int8", lambda: torch_int8(source, texts, labels))
+            )
     title = f"nlpbook-small을 리뷰 1,500건으로 학습한 모델, 시험 리뷰 {len(texts):,}건, 코어 하나의 CPU 시간"
     keep("sizes", title, table, ("torch", "transformers", "onnxruntime"))
 
