@@ -26,7 +26,7 @@ def written(name):
     lines = [heads, ["---", *["--:"] * (len(heads) - 1)], *rows]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     if serving:
-        return f"{table}\n\n{found.source}.\n"
+        return "\n\n".join(filter(None, [table, f"{found.source}.", found.verdict])) + "\n"
     commands = "\n".join(found.record["commands"])
     return f"{table}\n\n{found.source}.\n\n{found.verdict}\n\n```bash\n{commands}\n```\n"
 
