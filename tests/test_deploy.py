@@ -64,6 +64,10 @@ def saved(tmp_path, mini_tokenizer):
         model = getattr(transformers, name)(config).eval()
         model.save_pretrained(folder)
         mini_tokenizer.save_pretrained(folder)
+        if task == "generation":  # 글이 끝나는 곳을 알아야 합니다.
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+            tokenizer.eos_token = tokenizer.sep_token
+            tokenizer.save_pretrained(folder)
         (folder / "checkpoints").mkdir()
         state = {f"model.{key}": value for key, value in model.state_dict().items()}
         torch.save({"state_dict": state}, folder / "checkpoints" / "epoch=0.ckpt")
