@@ -32,8 +32,8 @@ class Load:
     """부하 시험의 결과."""
 
     seconds: float  # 모두 답하는 데 걸린 시간 (초)
-    waits: np.ndarray  # 요청마다 기다린 시간 (n,) 초
-    failed: int  # 200이 아닌 답을 받은 요청의 수
+    waits: np.ndarray  # 답을 받은 요청마다 기다린 시간 (n,) 초
+    failed: int  # 200이 아닌 답을 받았거나 답을 받지 못한 요청의 수
 
     @property
     def rate(self) -> float:
@@ -41,6 +41,8 @@ class Load:
         return len(self.waits) / self.seconds
 
     def __str__(self) -> str:
+        if not len(self.waits):
+            return f"{self.failed}번 물었지만 한 번도 답을 받지 못했습니다."
         p50, p95, p99 = 1000 * np.percentile(self.waits, [50, 95, 99])
         told = f", 실패 {self.failed}" if self.failed else ""
         return f"초당 {self.rate:5.0f}번, p50 {p50:5.1f}ms, p95 {p95:5.1f}ms, p99 {p99:5.1f}ms{told}"
@@ -69,9 +71,14 @@ def measure_load(
             if number is None:
                 return connection.close()
             content, begun = json.dumps(bodies[number % len(bodies)]), time.perf_counter()
-            connection.request("POST", f"{url.path.rstrip('/')}/api", content.encode(), headers)
-            reply = connection.getresponse()
-            reply.read()
+            try:
+                connection.request("POST", f"{url.path.rstrip('/')}/api", content.encode(), headers)
+                reply = connection.getresponse()
+                reply.read()
+            except (OSError, http.client.HTTPException):  # 끊겼습니다. 다음 요청은 새로 잇습니다.
+                failed.append(0)
+                connection.close()
+                continue
             waits.append(time.perf_counter() - begun)
             if reply.status != 200:
                 failed.append(reply.status)

@@ -68,7 +68,7 @@ def written(name):
     heads, rows = found.table()
     table = markdown(heads, rows)
     if serving:
-        return f"{table}\n\n{found.source}.\n"
+        return "\n\n".join(filter(None, [table, f"{found.source}.", found.verdict])) + "\n"
     commands = "\n".join(found.record["commands"])
     return f"{table}\n\n{found.source}.\n\n{found.verdict}\n\n```bash\n{commands}\n```\n"
 
