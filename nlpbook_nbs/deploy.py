@@ -109,7 +109,7 @@ def measure_model(
     alone: int = 50,  # 하나씩 물어 볼 글의 수
     predict: Any = None,  # 이미 연 모델. 비우면 폴더를 엽니다
 ) -> dict[str, Any]:
-    """문서 분류 모델의 `{"accuracy", "megabytes", "ms", "rate"}`: 정확도, 가중치 파일의 크기, 글 하나를 하나씩 물을 때의 CPU 밀리초, 모아서 물을 때 CPU 1초에 답하는 수."""
+    """문서 분류 모델의 `{"accuracy", "megabytes", "ms", "rate"}`: 정확도, 가중치 파일의 크기, 글을 하나씩 물을 때 하나에 드는 CPU 밀리초, 모아서 물을 때 CPU 1초에 답하는 글의 수."""
     import torch
 
     threads = torch.get_num_threads()
@@ -206,7 +206,7 @@ COMMANDS = {
 
 # %% ../nbs/12_deploy.ipynb #d32fd90b
 def container_file() -> str:
-    """`nlpbook serve`를 컨테이너에 담는 방법을 적은 파일(Dockerfile)의 글. 지금 쓰고 있는 라이브러리의 판을 적어 넣습니다."""
+    """`nlpbook serve`를 컨테이너에 담는 방법을 적은 파일(Dockerfile)의 글. 지금 쓰고 있는 라이브러리의 버전을 적어 넣습니다."""
     lines = (PACKAGE_DIR / "web" / "Dockerfile").read_text(encoding="utf-8").splitlines(keepends=True)
     for name in filter(find_spec, ("torch", "transformers", "onnxruntime")):
         exact = f" {name}=={version(name).partition('+')[0]}"  # 뒤의 +cpu 같은 것은 받는 곳이 정합니다.
