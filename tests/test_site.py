@@ -201,6 +201,13 @@ def test_glossary_is_in_alphabetical_order():
     assert terms == sorted(korean) + sorted(set(terms) - set(korean), key=str.lower)
 
 
+def functions(path):
+    """노트북의 셀에 있는 함수들."""
+    for cell in cells(path):
+        if cell["cell_type"] == "code" and not source(cell).startswith("%"):
+            yield from (node for node in ast.parse(source(cell)).body if isinstance(node, ast.FunctionDef))
+
+
 def graded(path):
     """장과 그 짝이 되는 채점 노트북의 채점 함수들: `(장, 번호, 함수)`."""
     books = [each for each in (path, path.parent / "checks" / path.name) if each.exists()]
@@ -223,12 +230,17 @@ def test_exercises_are_numbered_and_graded_with_hints(path):
         (int(path.name[:2]), number) for number in range(1, len(found) + 1)
     ]
     assert asked(path) == [(chapter, number) for chapter, number, _ in found] and len(found) >= 3
+    helpers = {node.name: node for node in functions(path.parent / "checks" / path.name)}
     for _, _, check in found:
         answers = [ast.unparse(node) for node in ast.walk(check) if isinstance(node, ast.Return)]
         assert "return None" in answers, check.name
         assert any(re.match(r"return f?['\"]맞았습니다", each) for each in answers), check.name
-        hints = [node.msg for node in ast.walk(check) if isinstance(node, ast.Assert)]
-        hints += [node.exc.args for node in ast.walk(check) if isinstance(node, ast.Raise) and node.exc]
+        parts = [check, *(helpers[name] for name in helpers if name in ast.unparse(check))]
+        nodes = [node for part in parts for node in ast.walk(part)]
+        hints = [node.msg for node in nodes if isinstance(node, ast.Assert)]
+        hints += [
+            node.exc.args for node in nodes if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)
+        ]
         assert hints and all(hints), check.name
 
 
