@@ -214,8 +214,9 @@ def graded(path):
     for cell in (cell for book in books for cell in cells(book)):
         if cell["cell_type"] == "code" and re.search(r"^@(nlpbook\.)?exercise\(", source(cell), re.MULTILINE):
             for node in ast.parse(source(cell)).body:
-                if isinstance(node, ast.FunctionDef) and node.decorator_list:
-                    yield *map(ast.literal_eval, node.decorator_list[0].args), node
+                for mark in getattr(node, "decorator_list", []):
+                    if re.match(r"(nlpbook\.)?exercise\(", ast.unparse(mark)):
+                        yield *map(ast.literal_eval, mark.args), node
 
 
 def asked(path):
