@@ -36,24 +36,4 @@ from .core.samplers import LengthGroupedSampler as LengthGroupedSampler
 from .core.training import get_trainer as get_trainer
 
 __version__: str
-__all__ = [
-    "CORPORA",
-    "LengthGroupedSampler",
-    "NlpbookError",
-    "check",
-    "corpus_from",
-    "data_collator",
-    "download_downstream_dataset",
-    "exercise",
-    "get_profile",
-    "get_trainer",
-    "load",
-    "load_arguments",
-    "progress",
-    "resolve_model_name",
-    "sample_root",
-    "seed_setting",
-    "set_logger",
-    "set_seed",
-    "submit",
-]
+__all__ = ["CORPORA", "LengthGroupedSampler", "NlpbookError", "check", "corpus_from", "data_collator", "download_downstream_dataset", "exercise", "get_profile", "get_trainer", "load", "load_arguments", "progress", "resolve_model_name", "sample_root", "seed_setting", "set_logger", "set_seed", "submit"]
