@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.answers import blank, called, listed, near, number, shown, whole
-from ..core.exercises import exercise
+from ..core.exercises import exercise, verdict
 from ..core.scoreboard import contest
 
 # %% ../../nbs/checks/10_pretrain.ipynb #001c2625
