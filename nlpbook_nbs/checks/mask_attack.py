@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core.answers import blank, called, listed, near, number, shown, whole
-from ..core.exercises import exercise
+from ..core.exercises import exercise, verdict
 from ..core.files import read_json
 from ..core.scoreboard import contest
 
