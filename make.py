@@ -105,7 +105,7 @@ def soak():
 
 
 def docs():
-    """사이트를 _docs/에 만듭니다 (Quarto가 있어야 합니다)"""
+    """사이트와 전자책을 _docs/에 만듭니다 (Quarto가 있어야 합니다)"""
     quarto = shutil.which("quarto")
     if quarto is None:
         sys.exit(
@@ -114,6 +114,7 @@ def docs():
     run("python", "tools/check_site.py")
     run("python", "tools/live.py", **QUICK)
     call(quarto, "render")
+    run("python", "tools/epub.py")
 
 
 def export():

@@ -715,8 +715,11 @@ def small_gpt():
     return GPT2LMHeadModel(GPT2Config.from_pretrained(resolve_model_name("nlpbook-gpt")))
 
 
+GPT_REVIEWS = 1600
+
+
 def gpt_dataset():
-    """리뷰의 앞 `REVIEWS`건으로 만든 문장 생성 데이터셋과 학습 설정."""
+    """리뷰의 앞 `GPT_REVIEWS`건으로 만든 문장 생성 데이터셋과 학습 설정."""
     from transformers import AutoTokenizer
 
     from nlpbook_nbs.generation import GenerationDataset, GenerationTrainArguments, NsmcCorpus
@@ -727,12 +730,11 @@ def gpt_dataset():
         downstream_corpus_root_dir=str(DATA),
         downstream_model_dir=str(WORK / "model"),
         max_seq_length=64,
-        max_train_samples=REVIEWS,
+        max_train_samples=GPT_REVIEWS,
         batch_size=32,
         epochs=1,
         learning_rate=5e-4,
         lr_scheduler="linear",
-        precision="bf16",
         save_top_k=0,
         accelerator="cpu",
         seed=7,
@@ -767,8 +769,7 @@ def gpt_training_ours():
     return {"samples_per_second": timer.seen / timer.seconds}
 
 
-@contender("gpt-fine-tuning", "transformers.Trainer, length groups, bf16")
-def gpt_training_trainer():
+def gpt_library_speed(bf16):
     import torch
 
     _, data = gpt_dataset()
@@ -787,7 +788,17 @@ def gpt_training_trainer():
             for name, fill in filling.items()
         }
 
-    return library_speed("group_by_length", True, model=small_gpt(), rows=rows, collator=collate)
+    return library_speed("group_by_length", bf16, model=small_gpt(), rows=rows, collator=collate)
+
+
+@contender("gpt-fine-tuning", "transformers.Trainer, length groups, bf16")
+def gpt_training_trainer():
+    return gpt_library_speed(True)
+
+
+@contender("gpt-fine-tuning", "transformers.Trainer, length groups, fp32")
+def gpt_training_trainer_fp32():
+    return gpt_library_speed(False)
 
 
 WRITTEN = 64  # 한 편에 쓰는 토큰 수

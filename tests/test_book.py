@@ -1,10 +1,16 @@
-"""책의 셀을 차례로, 불러오는 패키지의 이름만 바꾸어 실행해 봅니다: 2장, 3장, 5장."""
+"""책의 셀을 차례로, 불러오는 패키지의 이름만 바꾸어 실행해 봅니다: 2장, 3장, 5장, 7장."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import write
+from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
+import nlpbook_nbs as nlpbook
 from nlpbook_nbs.classification import load_classifier
+from nlpbook_nbs.generation import load_generator
 
 SETUP = """
 import torch
@@ -154,3 +160,89 @@ def test_question_answering_cells_give_the_scores_of_our_answerer(run_chapter):
         {row.qas_id: row.answers for row in rows},
     )
     assert scores["f1"] == pytest.approx(float(space["trainer"].callback_metrics["val_f1"]), abs=1e-4)
+
+
+GENERATION = """
+import torch
+import nlpbook_nbs as nlpbook
+from nlpbook_nbs.generation import (
+    GenerationTrainArguments, GenerationDeployArguments, NsmcCorpus, GenerationDataset, GenerationTask,
+)
+args = GenerationTrainArguments(
+    pretrained_model_name=MODEL, downstream_corpus_name="nsmc", downstream_corpus_root_dir=ROOT,
+    downstream_model_dir=FOLDER, max_seq_length=32, batch_size=32 if torch.cuda.is_available() else 4,
+    learning_rate=5e-5, epochs=1, tpu_cores=0 if torch.cuda.is_available() else 8, seed=7,
+)
+nlpbook.set_seed(args)
+nlpbook.set_logger(args)
+nlpbook.download_downstream_dataset(args)
+from transformers import PreTrainedTokenizerFast
+tokenizer = PreTrainedTokenizerFast.from_pretrained(args.pretrained_model_name, eos_token="</s>")
+corpus = NsmcCorpus()
+train_dataset = GenerationDataset(args=args, corpus=corpus, tokenizer=tokenizer, mode="train")
+from torch.utils.data import DataLoader, RandomSampler
+train_dataloader = DataLoader(
+    train_dataset, batch_size=args.batch_size, sampler=RandomSampler(train_dataset, replacement=False),
+    collate_fn=nlpbook.data_collator, drop_last=False, num_workers=args.cpu_workers,
+)
+from torch.utils.data import SequentialSampler
+val_dataset = GenerationDataset(args=args, corpus=corpus, tokenizer=tokenizer, mode="test")
+val_dataloader = DataLoader(
+    val_dataset, batch_size=args.batch_size, sampler=SequentialSampler(val_dataset),
+    collate_fn=nlpbook.data_collator, drop_last=False, num_workers=args.cpu_workers,
+)
+from transformers import GPT2LMHeadModel
+model = GPT2LMHeadModel.from_pretrained(args.pretrained_model_name)
+task = GenerationTask(model, args)
+trainer = nlpbook.get_trainer(args)
+trainer.fit(task, train_dataloader=train_dataloader, val_dataloaders=val_dataloader)
+
+args = GenerationDeployArguments(pretrained_model_name=MODEL, downstream_model_dir=FOLDER)
+from transformers import GPT2Config
+pretrained_model_config = GPT2Config.from_pretrained(args.pretrained_model_name)
+model = GPT2LMHeadModel(pretrained_model_config)
+fine_tuned_model_ckpt = torch.load(args.downstream_model_checkpoint_fpath, map_location=torch.device("cpu"))
+model.load_state_dict({k.replace("model.", ""): v for k, v in fine_tuned_model_ckpt["state_dict"].items()})
+model.eval()
+
+def inference_fn(
+    prompt, min_length=10, max_length=20, top_p=1.0, top_k=50,
+    repetition_penalty=1.0, no_repeat_ngram_size=0, temperature=1.0,
+):
+    try:
+        input_ids = tokenizer.encode(prompt, return_tensors="pt")
+        with torch.no_grad():
+            generated_ids = model.generate(
+                input_ids, do_sample=True, top_p=float(top_p), top_k=int(top_k),
+                min_length=int(min_length), max_length=int(max_length),
+                repetition_penalty=float(repetition_penalty),
+                no_repeat_ngram_size=int(no_repeat_ngram_size), temperature=float(temperature),
+            )
+        generated_sentence = tokenizer.decode([el.item() for el in generated_ids[0]])
+    except:
+        generated_sentence = "처리 중 오류가 발생했습니다."
+    return {"result": generated_sentence}
+
+from nlpbook_nbs.generation import get_web_service_app
+app = get_web_service_app(inference_fn)
+"""
+
+
+def test_generation_cells_write_with_the_weights_of_our_generator(tmp_path, small_corpora):
+    (tmp_path / "nsmc").mkdir()
+    for part in ("train", "test"):
+        rows = Path(small_corpora, "nsmc", f"ratings_{part}.txt").read_text(encoding="utf-8").splitlines()
+        write(tmp_path / "nsmc" / f"ratings_{part}.txt", "\n".join(rows[:41]) + "\n")
+    torch.manual_seed(7)
+    folder = nlpbook.resolve_model_name("nlpbook-gpt")
+    sizes = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64}
+    config = GPT2Config.from_pretrained(folder, **sizes)
+    GPT2LMHeadModel(config).save_pretrained(tmp_path / "gpt")
+    AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path / "gpt")
+    space = {"MODEL": str(tmp_path / "gpt"), "ROOT": str(tmp_path), "FOLDER": str(tmp_path / "model")}
+    with pytest.warns(FutureWarning, match="train_dataloader는 옛 이름"):
+        exec(GENERATION, space)  # noqa: S102 - 책의 셀을 그대로 실행해 보는 시험입니다.
+    greedy = space["inference_fn"]("긍정 아 정말", min_length=1, max_length=16, top_k=1)["result"]
+    ids = space["tokenizer"].encode("긍정 아 정말")
+    ours = load_generator(space["args"])("긍정 아 정말", do_sample=False, max_length=16 - len(ids))["result"]
+    assert greedy.removeprefix("<s>").removesuffix("</s>").strip() == ours.strip()

@@ -64,6 +64,10 @@ def saved(tmp_path, mini_tokenizer):
         model = getattr(transformers, name)(config).eval()
         model.save_pretrained(folder)
         mini_tokenizer.save_pretrained(folder)
+        if task == "generation":  # 글이 끝나는 곳을 알아야 합니다.
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+            tokenizer.eos_token = tokenizer.sep_token
+            tokenizer.save_pretrained(folder)
         (folder / "checkpoints").mkdir()
         state = {f"model.{key}": value for key, value in model.state_dict().items()}
         torch.save({"state_dict": state}, folder / "checkpoints" / "epoch=0.ckpt")
@@ -510,6 +514,8 @@ def test_load_test_sends_every_request_once_and_counts_the_refused():
     assert (len(load.waits), load.failed) == (20, 5)
     assert load.rate == pytest.approx(20 / load.seconds) and "실패 5" in str(load)
     assert np.all(load.waits > 0) and load.waits.max() <= load.seconds
+    gone = measure_load(address, ["가"], users=2, requests=4)
+    assert (gone.failed, len(gone.waits)) == (4, 0) and "한 번도" in str(gone)
     with pytest.raises(NlpbookError, match="http://주소:포트/"):
         measure_load("주소", ["가"])
 

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import urllib.request
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
@@ -48,6 +49,7 @@ from nlpbook_nbs.generation import (
     GenerationTask,
     GenerationTrainArguments,
     NsmcCorpus,
+    get_web_service_app,
     train_generator,
 )
 
@@ -564,3 +566,28 @@ def test_written_from_the_command_line(start_folder, monkeypatch, capsys):
     assert answers[0]["generated"] != answers[2]["generated"] and answers[2]["number"] == 2
     shown = run("--seed", "3", "--max_length", "6", "긍정", "--stream")
     assert shown == answers[0]["result"] + "\n"
+
+
+# 웹 서비스
+
+
+def test_the_books_service_sends_what_is_written_piece_by_piece(generator):
+    def streaming_fn(prompt, min_length, max_length, top_p, top_k, *others):
+        yield prompt
+        yield from generator.stream(prompt, min_length=min_length, max_length=max_length, top_k=top_k)
+
+    app = get_web_service_app(streaming_fn)
+    body = json.dumps({"prompt": "긍정 이", "min_length": 2, "max_length": 9, "top_k": 5}).encode()
+    whole = generator("긍정 이", min_length=2, max_length=9, top_k=5)["result"]
+    address = app.start() + "api"
+    try:
+        for kind in ("application/json", "text/event-stream"):
+            headers = {"Content-Type": "application/json", "Accept": kind}
+            with urllib.request.urlopen(urllib.request.Request(address, body, headers), timeout=30) as answer:
+                lines = answer.read().decode().replace("data: ", "").split("\n\n")
+            *pieces, last = [json.loads(line) for line in lines if line]
+            assert last == {"result": whole}
+            assert "".join(each["piece"] for each in pieces) == (whole if pieces else "")
+            assert len(pieces) > 2 or kind == "application/json"
+    finally:
+        app.stop()

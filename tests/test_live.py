@@ -35,18 +35,6 @@ def folder(tmp_path_factory):
     return root
 
 
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip(
-        "playwright.sync_api", reason="pip install playwright로 설치하면 이 시험도 돕니다"
-    )
-    installed = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=installed)
-        yield browser
-        browser.close()
-
-
 class Handler(http.server.SimpleHTTPRequestHandler):
     """받아 간 파일들의 이름을 남기는 서버."""
 

@@ -163,7 +163,8 @@ def test_api_pages_show_every_public_function_and_class_with_its_text():
 def test_every_figure_has_a_label_of_its_own_a_caption_and_words_for_who_cannot_see_it(path):
     labels = []
     for cell in cells(path):
-        if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
+        kinds = {kind for output in cell.get("outputs", []) for kind in output.get("data", {})}
+        if kinds & {"image/png", "image/svg+xml"}:
             head = re.match(
                 r'#\| label: (fig-[\w-]+)\n#\| fig-cap: "([^"]+)"\n#\| fig-alt: "([^"]+)"\n', source(cell)
             )
@@ -227,6 +228,7 @@ def test_exercises_are_numbered_and_graded_with_hints(path):
         assert "return None" in answers, check.name
         assert any(re.match(r"return f?['\"]맞았습니다", each) for each in answers), check.name
         hints = [node.msg for node in ast.walk(check) if isinstance(node, ast.Assert)]
+        hints += [node.exc.args for node in ast.walk(check) if isinstance(node, ast.Raise) and node.exc]
         assert hints and all(hints), check.name
 
 
@@ -294,7 +296,7 @@ class Links(HTMLParser):
 
 
 def expected_pages():
-    sources = pages(ROOT, ("index.qmd", "pages/*.qmd", "nbs/**/*.ipynb", "api/**/*.qmd"))
+    sources = pages(ROOT, ("index.qmd", "404.qmd", "pages/*.qmd", "nbs/**/*.ipynb", "api/**/*.qmd"))
     return [path.relative_to(ROOT).with_suffix(".html") for path in sources]
 
 

@@ -1,7 +1,7 @@
 """패키지에 든 모델 nlpbook-gpt를 처음부터 다시 만듭니다: `python tools/make_gpt.py learn 글.txt.xz 리뷰.txt 작업폴더`.
 
     python tools/make_gpt.py learn 글.txt.xz 리뷰.txt 작업폴더 --hours 10
-    python tools/make_gpt.py cool 작업폴더 --tokens 4000000
+    python tools/make_gpt.py cool 작업폴더 --tokens 4194304
     python tools/make_gpt.py pack 작업폴더 [넣을폴더]
 
 learn은 학습률을 올린 다음 그대로 두고 `--hours`나 `--tokens`까지 배웁니다. 언제 끊겨도 같은 명령을 다시 부르면 이어서 합니다.
@@ -99,8 +99,8 @@ def start(work):
     return folder
 
 
-def datasets(folder, tokenizer):
-    """`(학습, 검증)` 데이터셋."""
+def datasets(folder, tokenizer, tokens):
+    """`(학습, 검증)` 데이터셋. 한 에폭은 `tokens`토큰입니다."""
     parts = {
         split: {
             name: PackedText(TokenizedText(tokenizer, folder / f"{name}{split}.txt"), BLOCK, SEED)
@@ -108,13 +108,14 @@ def datasets(folder, tokenizer):
         }
         for split in ("", ".val")
     }
-    windows = EPOCH_TOKENS // BLOCK
+    windows = tokens // BLOCK
     train = MixedText(parts[""], [round(windows * share) for share in SHARES.values()], SEED)
     return train, MixedText(parts[".val"], [min(WATCHED, len(part)) for part in parts[".val"].values()], SEED)
 
 
 def fit(work, name, begin, tokens, hours=None, **options):
     """`begin`의 모델을 `work/name`에서 배웁니다."""
+    epoch = min(tokens, EPOCH_TOKENS)
     args = TrainArguments(
         pretrained_model_name=str(begin),
         downstream_task_name=TASK,
@@ -122,7 +123,7 @@ def fit(work, name, begin, tokens, hours=None, **options):
         downstream_model_dir=str(work / name),
         max_seq_length=BLOCK,
         batch_size=BATCH,
-        epochs=max(1, round(tokens / EPOCH_TOKENS)),
+        epochs=round(tokens / epoch),
         learning_rate=RATE,
         weight_decay=0.01,
         gradient_clip_val=1.0,
@@ -137,7 +138,7 @@ def fit(work, name, begin, tokens, hours=None, **options):
     set_logger(args)
     set_seed(args)
     tokenizer = AutoTokenizer.from_pretrained(begin)
-    train, val = datasets(work / "text", tokenizer)
+    train, val = datasets(work / "text", tokenizer, epoch)
     model = load_model(AutoModelForCausalLM, args)
     task = NextTokenTask(model, args, tokenizer.bos_token_id, train.names)
     limit = {"max_time": timedelta(hours=hours)} if hours else {}
@@ -157,7 +158,7 @@ def learn(options):
 def cool(options):
     """learn의 마지막 체크포인트에서 갈라져 학습률을 0까지 내립니다."""
     work, begin = options.work, options.work / "learnt"
-    if not begin.exists():
+    if not (begin / "training.json").exists():
         saved = load_checkpoint(work / "learn" / "checkpoints" / "last.ckpt")["state_dict"]
         model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(work / "start"))
         model.load_state_dict(
@@ -165,6 +166,7 @@ def cool(options):
         )
         model.save_pretrained(begin)
         AutoTokenizer.from_pretrained(work / "start").save_pretrained(begin)
+        (begin / "training.json").write_text(json.dumps(record(work / "learn")), encoding="utf-8")
     fit(work, "cooled", begin, options.tokens, lr_scheduler="linear", warmup_ratio=0.02)
 
 
@@ -225,6 +227,8 @@ def write_card(target, stages, weights):
         "tokens": f"{sum(stage['tokens'] for stage in stages.values()):,}",
         "steps": f"{sum(stage['steps'] for stage in stages.values()):,}",
         "hours": f"{sum(stage['seconds'] for stage in stages.values()) / 3600:.1f}",
+        "hours_learnt": f"{stages['learn']['seconds'] / 3600:.1f}",
+        "tokens_cooled": f"{stages['cooled']['tokens']}",
         "stages": table(["단계", "스텝", "읽은 토큰", "학습률", "걸린 시간"], rows),
         "held_out": table(["단계", "스텝", "백만 토큰", "리뷰", "글"], held_out_rows(stages)),
     }
@@ -245,7 +249,8 @@ def pack(options):
     (target / "model.safetensors").chmod(0o644)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (target / name).write_bytes((work / "start" / name).read_bytes())
-    stages = {name: record(work / name) for name in ("learn", "cooled")}
+    learnt = json.loads((work / "learnt" / "training.json").read_text(encoding="utf-8"))
+    stages = {"learn": learnt, "cooled": record(last)}
     (target / "training.json").write_text(json.dumps(stages, ensure_ascii=False) + "\n", encoding="utf-8")
     write_card(target, stages, sum(tensor.numel() for tensor in weights.values()))
     print(f"{target}: {sum(path.stat().st_size for path in target.iterdir()) / 1e6:.1f} MB")

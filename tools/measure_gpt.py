@@ -165,7 +165,8 @@ class Measurement:
     def measure_model(self, short, seed):
         title, from_scratch = MODELS[short]
         settings = {name: value for name, value in self.given.items() if name != "save_top_k"}
-        key = self.key(method=title, seed=seed, settings=settings, weights=weights_of("nlpbook-gpt"))
+        weights = None if from_scratch else weights_of("nlpbook-gpt")
+        key = self.key(method=title, seed=seed, settings=settings, weights=weights)
         if self.runs.has(key):
             return
         folder = self.options.work / "models" / key
@@ -211,7 +212,10 @@ class Measurement:
             "versions": {name: version(name) for name in ("torch", "transformers", "scikit-learn")},
             "cores": torch.get_num_threads(),
             "rows": rows,
-            "commands": [" ".join(["python tools/measure_gpt.py 말뭉치폴더 작업폴더", *options.rest])],
+            "commands": [
+                f"python tools/measure_gpt.py 말뭉치폴더 작업폴더 --train {options.train} --samples {options.samples} "
+                + " ".join(["--seeds", ",".join(map(str, options.seeds)), *options.rest])
+            ],
             "differences": [asdict(difference(a, b, kept[a], kept[b], tested)) for a, b in pairs[-1:]],
         }
 

@@ -33,7 +33,7 @@ from pathlib import Path
 import numpy as np
 
 from nlpbook_nbs.classification import ClassificationTrainArguments, NsmcCorpus, train_classifier
-from nlpbook_nbs.core.baselines import cheap_answers, correct
+from nlpbook_nbs.core.baselines import cheap_answers, correct, difference
 from nlpbook_nbs.core.compact import export_graph, keep_layers, keep_tokens
 from nlpbook_nbs.core.corpora import sample_root
 from nlpbook_nbs.core.distillation import DistillArguments, distill, teacher_shares
@@ -90,13 +90,11 @@ def running(words, port):
     address = f"http://127.0.0.1:{port}/"
     try:
         for _ in range(600):
-            try:
-                measure_load(address, ["준비"], users=1, requests=1)
+            if not measure_load(address, ["준비"], users=1, requests=1).failed:
                 break
-            except OSError:
-                time.sleep(0.2)
-                if process.poll() is not None:
-                    sys.exit(f"서버가 뜨지 않았습니다: {' '.join(words[1:])}")
+            time.sleep(0.2)
+            if process.poll() is not None:
+                sys.exit(f"서버가 뜨지 않았습니다: {' '.join(words[1:])}")
         yield process, address
     finally:
         process.terminate()
@@ -139,17 +137,18 @@ def load_test(args):
     keep("load", title, table, ("torch", "uvicorn", "starlette", "flask"))
 
 
-def torch_int8(predict):
-    """열어 둔 분류기의 행렬 곱셈을 PyTorch의 8비트로 바꾸고 가중치의 크기(MB)를 돌려줍니다. PyTorch가 곧 없앨 기능입니다."""
+def torch_int8(source, texts, labels):
+    """행렬 곱셈을 PyTorch의 8비트로 바꾼 모델을 잽니다. PyTorch가 곧 없앨 기능입니다."""
     import torch
 
+    predict, buffer = load(source, device="cpu"), io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         made = torch.ao.quantization.quantize_dynamic(predict.predict.model, {torch.nn.Linear}, torch.qint8)
         predict.predict.model = made
-    buffer = io.BytesIO()
-    torch.save(made.state_dict(), buffer)
-    return buffer.tell() / 1e6
+        torch.save(made.state_dict(), buffer)
+        found = measure_model(source, texts, labels, 200, predict)
+    return found | {"megabytes": round(buffer.tell() / 1e6, 2)}
 
 
 def once(work, name, run):
@@ -237,12 +236,15 @@ def measure_distill(args):
     def answered(folder):
         return [row["label"] for row in load(folder, device="cpu")(texts)]
 
-    def row(found):
-        return float(correct(found["answers"], labels).mean())
+    right, seen = {}, set()
+
+    def row(name, found):
+        right[name] = correct(found["answers"], labels)
+        return float(right[name].mean())
 
     train, (first, first_labels) = reviews("train")[0], reviews("train", LABELED)
     found = once(work, "teacher", lambda: {"answers": answered(args.model)})
-    table.add("선생님: nlpbook-small, 레이블", texts=LABELED, accuracy=row(found))
+    table.add("선생님: nlpbook-small, 레이블", texts=LABELED, accuracy=row("teacher", found))
     told = once(work, "shares", lambda: shared(args.model, train))
     answers = [told["names"][place] for place in np.argmax(told["shares"], axis=1)]
     lessons = {"레이블": (first, first_labels), "선생님의 답": (train, answers)}
@@ -251,7 +253,9 @@ def measure_distill(args):
             work, f"cheap-{number}", lambda rows=rows, wanted=wanted: dict(cheap_answers(rows, wanted, texts))
         )
         for name, answers in cheap.items():
-            table.add(f"{name}, {what}", texts=len(rows), accuracy=row({"answers": answers}))
+            table.add(
+                f"{name}, {what}", texts=len(rows), accuracy=row(f"{name}, {what}", {"answers": answers})
+            )
     for key, (name, count, run) in students(args, work, told).items():
         scores, seconds = [], []
         for seed in seeds if key != "half-taught" else seeds[:1]:
@@ -265,7 +269,8 @@ def measure_distill(args):
                 return {"answers": answered(folder), "seconds": result["seconds"]}
 
             found = once(work, folder.name, one)
-            scores.append(row(found))
+            scores.append(row(folder.name, found))
+            seen.add(seed)
             seconds.append(found["seconds"])
         if scores:
             table.add(name, texts=count, accuracy=scores, seconds=float(np.mean(seconds)))
@@ -274,8 +279,18 @@ def measure_distill(args):
         made = work / f"{key}-{seeds[0]}"
         if made.is_dir() and not (work / name).exists():
             shutil.copytree(made, work / name)
-    title = f"패키지에 든 NSMC, 시험 리뷰 {len(texts):,}건, 시드 {', '.join(map(str, seeds))}"
-    keep("distill", title, table)
+    pairs = [
+        ("mini-taught-all", "선생님에게 배운 nlpbook-mini", "mini-labels", "레이블로 배운 nlpbook-mini"),
+        ("mini-taught-all", "선생님에게 배운 nlpbook-mini", "teacher", "선생님"),
+    ]
+    told_pairs = []
+    for one, title, other, other_title in pairs:
+        one, other = (name if name in right else f"{name}-{seeds[0]}" for name in (one, other))
+        if one in right and other in right:
+            tested = f"시험 리뷰 {len(texts):,}건"
+            told_pairs.append(str(difference(title, other_title, right[one], right[other], tested)))
+    title = f"패키지에 든 NSMC, 시험 리뷰 {len(texts):,}건, 시드 {', '.join(map(str, sorted(seen)))}"
+    keep("distill", title, table, verdict=" ".join(told_pairs))
 
 
 def sizes(args):
@@ -302,13 +317,13 @@ def sizes(args):
                 export_graph(work / folder, work / f"{folder}-int8", int8=True)
     table = ServiceTable()
     for name, folder in folders.items():
-        table.add(name, **measure_model(folder, texts, labels, 200))
+        place = f"size-{folder.name}"
+        table.add(name, **once(work, place, lambda folder=folder: measure_model(folder, texts, labels, 200)))
         print(table, flush=True)
         if folder == Path(source):
-            predict = load(source, device="cpu")
-            megabytes = torch_int8(predict)
-            found = measure_model(folder, texts, labels, 200, predict)
-            table.add("PyTorch 8비트", **(found | {"megabytes": megabytes}))
+            table.add(
+                "PyTorch 8비트", **once(work, "size-torch-int8", lambda: torch_int8(source, texts, labels))
+            )
     title = f"nlpbook-small을 리뷰 1,500건으로 학습한 모델, 시험 리뷰 {len(texts):,}건, 코어 하나의 CPU 시간"
     keep("sizes", title, table, ("torch", "transformers", "onnxruntime"))
 
@@ -342,18 +357,16 @@ def soak(args):
         "2",
         "--no_access_log",
     ]
-    answered, lost, memories = [0], [], []
+    answered, lost, memories, lock = [0], [], [], threading.Lock()
     with running(words, port) as (process, address):
 
         def user(number):
             while time.monotonic() < end:
-                try:
-                    text = texts[(number + answered[0]) % len(texts)]
-                    found = measure_load(address, [text], 1, 1)  # 요청마다 새로 잇습니다.
+                text = texts[(number + answered[0]) % len(texts)]
+                found = measure_load(address, [text], 1, 1)  # 요청마다 새로 잇습니다.
+                with lock:
                     answered[0] += 1 - found.failed
-                    lost.extend(["상태 코드"] * found.failed)
-                except (OSError, EOFError) as error:
-                    lost.append(f"{time.strftime('%H:%M:%S')} {type(error).__name__}")
+                    lost.extend([time.strftime("%H:%M:%S")] * found.failed)
 
         users = [threading.Thread(target=user, args=(number,)) for number in range(args.users)]
         for each in users:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..core.answers import blank, called, label_accuracy, near, number
 from ..core.baselines import best_recorded
-from ..core.exercises import exercise
+from ..core.exercises import exercise, verdict
 from ..core.scoreboard import contest
 
 # %% ../../nbs/checks/01_pipeline.ipynb #b556acc7

@@ -71,7 +71,7 @@ def grouped(
         open_word = True
     return groups
 
-
+# %% ../../nbs/checks/10_pretrain.ipynb #07af8027
 @exercise(10, 2)
 def check_word_groups(answer: Any) -> str | None:
     """한 낱말을 이루는 토큰의 자리들."""
@@ -153,10 +153,11 @@ def _blanks() -> tuple[tuple[str, str], ...]:
     for sentence in (each for document in split_documents(documents, 5)[1] for each in document):
         encoding = tokenizer(sentence, add_special_tokens=False, return_offsets_mapping=True)
         tokens = tokenizer.convert_ids_to_tokens(encoding["input_ids"])
-        places = [i for i, token in enumerate(tokens) if token.isalpha()]
+        ends = [not following.startswith("##") for following in [*tokens[1:], ""]]
+        places = [i for i, token in enumerate(tokens) if ends[i] and token.removeprefix("##").isalpha()]
         for place in draw.sample(places, min(2, len(places))):
             start, end = encoding["offset_mapping"][place]
-            found.append((f"{sentence[:start]}[MASK]{sentence[end:]}", tokens[place]))
+            found.append((f"{sentence[:start]}[MASK]{sentence[end:]}", tokens[place].removeprefix("##")))
     return tuple(found)
 
 
@@ -164,15 +165,16 @@ def fill_questions() -> list[str]:
     """기준선 넘기의 문제들: `[MASK]`가 하나씩 든 글."""
     return [text for text, _ in _blanks()]
 
-
+# %% ../../nbs/checks/10_pretrain.ipynb #8740a229
 @functools.cache
 def _untaught() -> tuple[str, float]:
     """더 배우지 않은 `nlpbook-mini`의 `(이름, 정확도)`."""
     from nlpbook_nbs.core.probe import load_probe
 
     probe = load_probe("nlpbook-mini")
-    right = [probe.candidates(text, 1)[0][0][0] == token for text, token in _blanks()]
-    return "nlpbook-mini 그대로", sum(right) / len(right)
+    return "nlpbook-mini 그대로", blank_accuracy.score(
+        [probe.candidates(text, 1)[0][0][0] for text in fill_questions()]
+    )
 
 
 @contest(10, "처음 보는 글의 빈칸에서 맞힌 비율", _untaught)
@@ -184,4 +186,4 @@ def blank_accuracy(answer: Any) -> float:
         assert isinstance(each, str), (
             f"{place}번 빈칸의 답이 글이 아니라 {shown(each)}입니다. 토큰을 적으세요."
         )
-    return sum(each.strip() == token for each, token in zip(found, wanted)) / len(wanted)
+    return sum(each.strip().removeprefix("##") == token for each, token in zip(found, wanted)) / len(wanted)

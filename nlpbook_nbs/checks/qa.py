@@ -50,7 +50,7 @@ def random_answers(
 
     return [(text(), text()) for _ in range(count)]
 
-
+# %% ../../nbs/checks/05_qa.ipynb #171c2999
 @exercise(5, 2)
 def check_precision_recall(answer: Any) -> str | None:
     """낱글자로 센 정밀도와 재현율."""

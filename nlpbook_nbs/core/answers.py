@@ -15,8 +15,11 @@ def shown(
     width: int = 72,  # 적을 글자의 수
 ) -> str:
     """도움말에 적을 수 있게 한 줄로 줄인 `repr(value)`."""
-    text = " ".join(repr(value).split())
-    half = (width - 3) // 2
+    return _short(repr(value), width)
+
+
+def _short(text: str, width: int) -> str:
+    text, half = " ".join(text.split()), (width - 3) // 2
     return text if len(text) <= width else f"{text[:half]} … {text[-half:]}"
 
 # %% ../../nbs/core/answers.ipynb #71132193
@@ -36,7 +39,7 @@ def called(
         found = answer(*handed)
     except Exception as error:  # noqa: BLE001 (배우는 사람의 답에서는 어떤 오류든 날 수 있습니다)
         raise AssertionError(
-            f"{what}을(를) 계산하다가 오류가 났습니다: {type(error).__name__}: {shown(str(error))}"
+            f"{what}을(를) 계산하다가 오류가 났습니다: {type(error).__name__}: {_short(str(error), 120)}"
         ) from None
     assert repr(handed) == before, f"{what}이(가) 넣은 값을 고쳤습니다. 복사해서 쓰세요."
     return found
