@@ -1302,7 +1302,7 @@ def index_rank_bm25():
 
 @contender("search-encoding", "ours", "batched loop", "SentenceTransformer")
 def encoding():
-    """같은 지문 256편을 같은 모델로 읽습니다. 벡터가 다르면 재지 않은 것으로 칩니다."""
+    """같은 지문 96편을 같은 모델로 읽습니다. 벡터가 다르면 재지 않은 것으로 칩니다."""
     import numpy as np
     import torch
     from sentence_transformers import SentenceTransformer
@@ -1314,7 +1314,7 @@ def encoding():
     shutil.copytree(resolve_model_name("nlpbook-mini"), folder)
     embedder = open_embedder(str(folder))
     write_sentence_files(folder, embedder.hidden, 256, embedder.prompts)
-    library, texts = SentenceTransformer(str(folder), device="cpu"), wiki_passages(256)
+    library, texts = SentenceTransformer(str(folder), device="cpu"), wiki_passages(96)
 
     @torch.inference_mode()
     def bare(texts):
