@@ -715,11 +715,8 @@ def small_gpt():
     return GPT2LMHeadModel(GPT2Config.from_pretrained(resolve_model_name("nlpbook-gpt")))
 
 
-GPT_REVIEWS = 1600
-
-
 def gpt_dataset():
-    """리뷰의 앞 `GPT_REVIEWS`건으로 만든 문장 생성 데이터셋과 학습 설정."""
+    """리뷰의 앞 `REVIEWS`건으로 만든 문장 생성 데이터셋과 학습 설정."""
     from transformers import AutoTokenizer
 
     from nlpbook_nbs.generation import GenerationDataset, GenerationTrainArguments, NsmcCorpus
@@ -730,7 +727,7 @@ def gpt_dataset():
         downstream_corpus_root_dir=str(DATA),
         downstream_model_dir=str(WORK / "model"),
         max_seq_length=64,
-        max_train_samples=GPT_REVIEWS,
+        max_train_samples=REVIEWS,
         batch_size=32,
         epochs=1,
         learning_rate=5e-4,
