@@ -61,7 +61,6 @@ NAMES = {
     "transformers.Trainer": "`Trainer`",
     "transformers.Trainer, dynamic, fp32": "`Trainer`, 배치에서 가장 긴 글까지 채움, fp32",
     "transformers.Trainer, length groups, bf16": "`Trainer`, 비슷한 길이끼리 묶음, bf16",
-    "transformers.Trainer, length groups, fp32": "`Trainer`, 비슷한 길이끼리 묶음, fp32",
     "ours, 2 processes": "이 패키지, 프로세스 2개",
     "library head at all positions": "`BertForPreTraining` 그대로",
     "pipeline": "`pipeline`",

@@ -732,6 +732,7 @@ def gpt_dataset():
         epochs=1,
         learning_rate=5e-4,
         lr_scheduler="linear",
+        precision="bf16",
         save_top_k=0,
         accelerator="cpu",
         seed=7,
@@ -766,7 +767,8 @@ def gpt_training_ours():
     return {"samples_per_second": timer.seen / timer.seconds}
 
 
-def gpt_library_speed(bf16):
+@contender("gpt-fine-tuning", "transformers.Trainer, length groups, bf16")
+def gpt_training_trainer():
     import torch
 
     _, data = gpt_dataset()
@@ -785,17 +787,7 @@ def gpt_library_speed(bf16):
             for name, fill in filling.items()
         }
 
-    return library_speed("group_by_length", bf16, model=small_gpt(), rows=rows, collator=collate)
-
-
-@contender("gpt-fine-tuning", "transformers.Trainer, length groups, bf16")
-def gpt_training_trainer():
-    return gpt_library_speed(True)
-
-
-@contender("gpt-fine-tuning", "transformers.Trainer, length groups, fp32")
-def gpt_training_trainer_fp32():
-    return gpt_library_speed(False)
+    return library_speed("group_by_length", True, model=small_gpt(), rows=rows, collator=collate)
 
 
 WRITTEN = 64  # 한 편에 쓰는 토큰 수
