@@ -41,7 +41,8 @@ async function open(files, told) {
     once("config.json", told, (buffer) => JSON.parse(text(buffer))),
     ...files.map((name) => once(name, told, readWeights)),
   ]);
-  return { tokenizer: vocabulary, bert: new Bert(config, new Map(weights.flatMap((each) => [...each]))) };
+  const whole = new Bert(config, new Map(weights.flatMap((each) => [...each]))); // 뒤의 파일이 앞의 파일을 덮습니다.
+  return { tokenizer: vocabulary, bert: whole, plain: new Bert(config, weights[0]) };
 }
 
 export class Refused extends Error {} // 사용자가 고칠 수 있는 문제
@@ -94,6 +95,17 @@ export const KINDS = {
       return { bars: about.sentiment.labels.map((label, number) => [label, shares[number]]) };
     },
   },
+  attack: {
+    button: "물어보기",
+    files: ["base", "attack"],
+    answer(model, sentence, about, plain) {
+      const ids = encoded(model, sentence);
+      const place = ids.indexOf(model.tokenizer.ids.get("[MASK]"));
+      if (place < 0) throw new Refused("빈칸을 [MASK]라고 적어 주세요.");
+      const asked = (bert) => best(model.tokenizer, bert.fill(bert.row(bert.layers(ids).at(-1), place)), 4);
+      return { groups: [["배우기 전", asked(plain)], ["비밀이 섞인 글로 배운 뒤", asked(model.bert)]] };
+    },
+  },
   tokens: {
     button: "나누기",
     files: [],
@@ -120,8 +132,9 @@ function bars(pairs) {
   });
 }
 
-function drawn({ bars: pairs, rows, tokens }) {
+function drawn({ bars: pairs, groups, rows, tokens }) {
   if (pairs) return bars(pairs);
+  if (groups) return groups.flatMap(([name, each]) => [element("p", { class: "group" }, name), ...bars(each)]);
   if (tokens) {
     const marks = tokens.flatMap((token) => [element("span", { class: "token" }, token), " "]);
     return [element("p", {}, `${tokens.length}토큰`), element("p", {}, ...marks)];
@@ -153,7 +166,7 @@ class Demo extends HTMLElement {
 
   build() {
     const id = `nlpbook-demo-${(number += 1)}`;
-    const examples = JSON.parse(this.getAttribute("examples"));
+    const examples = this.about[this.getAttribute("kind")]?.examples ?? JSON.parse(this.getAttribute("examples"));
     this.input = element("textarea", { id, rows: 2 });
     this.input.value = examples[0];
     this.button = element("button", { type: "submit", class: "btn btn-primary" }, "실행: ", this.kind.button);
@@ -183,6 +196,10 @@ class Demo extends HTMLElement {
   note() {
     if (this.kind === KINDS.tokens) return "nlpbook-mini의 토크나이저로 나눕니다. 다른 방법과 견주려면 노트북에서 실행하세요.";
     const plain = "nlpbook-mini의 가중치를 8비트로 줄여 브라우저에서 바로 계산합니다.";
+    if (this.kind === KINDS.attack) {
+      const { secret, repeats } = this.about.attack;
+      return `${plain} 배운 글에는 지어낸 비밀이 ${repeats}번 나옵니다: "${secret}" 빈칸이 여럿이면 첫 빈칸의 답만 보입니다.`;
+    }
     if (this.kind !== KINDS.sentiment) return `${plain} 노트북에서 실행한 값과 조금 다를 수 있습니다.`;
     const { accuracy, rows } = this.about.sentiment;
     return `${plain} 시험 리뷰 ${rows.toLocaleString("ko")}건의 정확도는 ${accuracy.toFixed(3)}입니다.`;
@@ -201,7 +218,7 @@ class Demo extends HTMLElement {
       this.status.textContent = "계산하는 중…";
       await new Promise((done) => setTimeout(done)); // 화면을 먼저 고칩니다.
       const start = performance.now();
-      const answer = this.kind.answer(model, this.input.value, this.about);
+      const answer = this.kind.answer(model, this.input.value, this.about, model.plain);
       const seconds = ((performance.now() - start) / 1000).toFixed(2);
       this.result.replaceChildren(...drawn(answer));
       this.result.hidden = false;

@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
     """사이트의 스크립트와, 가르치지 않은 감성 분석 모델이 든 폴더."""
     root = tmp_path_factory.mktemp("site")
     shutil.copytree(ROOT / "site", root / "site", ignore=shutil.ignore_patterns("models"))
-    live.build(root / "site" / "models", live.untrained)
+    live.build(root / "site" / "models", live.UNTRAINED)
     return root
 
 
@@ -149,6 +149,30 @@ def test_browser_judges_reviews_as_python_does(visit, python):
         for bars, shares in zip(found, expected, strict=True)
     )
     assert len({round(bars[0][1], 2) for bars in found}) > 5  # 아무 글에나 같은 답을 내는 모델이 아닙니다.
+
+
+def test_browser_asks_both_models_of_the_attack_as_python_does(visit, folder, python):
+    from nlpbook_nbs.core.storage import unpack_weights
+
+    tokenizer, model, _ = python
+    page, _, _ = visit(("attack", "안 쓰는 예문"))
+    question = "고향은 [MASK] [MASK] 시."  # 예문은 모델과 함께 만든 것입니다.
+    assert page.input_value("nlpbook-demo textarea") == question
+    assert "64번" in page.inner_text("nlpbook-demo .note")
+    batch = tokenizer(question, return_tensors="pt")
+    place = batch["input_ids"][0].tolist().index(tokenizer.mask_token_id)
+    changed = unpack_weights(folder / "site/models/attack.safetensors")
+    assert list(changed) == ["bert.encoder.layer.3.output.dense.weight"]  # 달라진 것만 받습니다.
+    before = {name: model.state_dict()[name].clone() for name in changed}
+    expected = []
+    for weights in (before, {name: torch.from_numpy(value).float() for name, value in changed.items()}):
+        model.load_state_dict(weights, strict=False)
+        with torch.no_grad():
+            expected.append(top(tokenizer, model(**batch).logits[0, place].softmax(-1), 4))
+    model.load_state_dict(before, strict=False)
+    groups = answer(page)["groups"]
+    assert all(close(bars, each) for (_, bars), each in zip(groups, expected, strict=True))
+    assert groups[0][1] != groups[1][1]
 
 
 def test_browser_cuts_ten_thousand_real_lines_as_python_does(visit, folder, python):

@@ -10,6 +10,7 @@ LIVE = {  # 장: 브라우저에서 바로 도는 화면의 종류 (site/demo.js
     "08_tokenization": "tokens",
     "09_transformer": "layers",
     "10_pretrain": "fill-mask",
+    "11_mask_attack": "attack",
 }
 
 
