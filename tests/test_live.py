@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import serious_barriers
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
@@ -268,3 +269,14 @@ def test_reader_whose_connection_fails_runs_again(visit, folder):
     page.wait_for_function("document.querySelector('.status').textContent.includes('받지 못했습니다')")
     away.rename(weights)
     assert answer(page)["bars"]
+
+
+def test_demos_have_no_serious_barrier_before_and_after_run(visit):
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright",
+        reason="pip install axe-playwright-python으로 설치하면 이 시험도 돕니다",
+    )
+    page, _, _ = visit(("tokens", "배우들의 연기가", "갓띵작!"))
+    assert serious_barriers(axe, page) == []
+    answer(page)
+    assert serious_barriers(axe, page) == []
