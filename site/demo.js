@@ -2,6 +2,7 @@
 // 모델은 '실행'을 눌러야 받고, 글은 브라우저 밖으로 나가지 않습니다. 모델 파일은 tools/live.py가 만듭니다.
 
 import { Bert, readWeights } from "./bert.js";
+import { entities } from "./tags.js";
 import { WordPiece } from "./wordpiece.js";
 
 const HERE = new URL("./models/", import.meta.url);
@@ -95,6 +96,16 @@ export const KINDS = {
       return { bars: about.sentiment.labels.map((label, number) => [label, shares[number]]) };
     },
   },
+  ner: {
+    button: "개체명 찾기",
+    files: ["base", "ner"],
+    answer(model, sentence, about) {
+      const last = model.bert.layers(encoded(model, sentence)).at(-1);
+      const pieces = model.tokenizer.pieces(sentence).slice(0, model.bert.config.max_position_embeddings - 2);
+      const shares = pieces.map((_, place) => model.bert.tag(model.bert.row(last, place + 1)));
+      return { text: sentence, entities: entities(sentence, pieces, shares, about.ner.labels), titles: about.ner.titles };
+    },
+  },
   attack: {
     button: "물어보기",
     files: ["base", "attack"],
@@ -132,7 +143,22 @@ function bars(pairs) {
   });
 }
 
-function drawn({ bars: pairs, groups, rows, tokens }) {
+// 개체명을 칠한 문장
+function marked({ text: sentence, entities: found, titles }) {
+  const parts = [];
+  let place = 0;
+  for (const { start, end, label } of found) {
+    const title = element("sub", {}, titles[label] ?? label);
+    parts.push(sentence.slice(place, start), element("mark", {}, sentence.slice(start, end), title));
+    place = end;
+  }
+  const told = found.length ? [] : [element("p", {}, "개체명을 찾지 못했습니다.")];
+  return [element("p", {}, ...parts, sentence.slice(place)), ...told];
+}
+
+function drawn(answer) {
+  const { bars: pairs, groups, rows, tokens } = answer;
+  if (answer.entities) return marked(answer);
   if (pairs) return bars(pairs);
   if (groups) return groups.flatMap(([name, each]) => [element("p", { class: "group" }, name), ...bars(each)]);
   if (tokens) {
@@ -196,6 +222,10 @@ class Demo extends HTMLElement {
   note() {
     if (this.kind === KINDS.tokens) return "nlpbook-mini의 토크나이저로 나눕니다. 다른 방법과 견주려면 노트북에서 실행하세요.";
     const plain = "nlpbook-mini의 가중치를 8비트로 줄여 브라우저에서 바로 계산합니다.";
+    if (this.kind === KINDS.ner) {
+      const { f1, rows } = this.about.ner;
+      return `${plain} 노트북과 달리 토큰마다 정하므로 조사가 이름에 붙기도 합니다. 시험 문장 ${rows.toLocaleString("ko")}개의 개체명 F1은 ${f1.toFixed(3)}입니다.`;
+    }
     if (this.kind === KINDS.attack) {
       const { secret, repeats } = this.about.attack;
       return `${plain} 배운 글에는 지어낸 비밀이 ${repeats}번 나옵니다: "${secret}" 빈칸이 여럿이면 첫 빈칸의 답만 보입니다.`;

@@ -1,6 +1,6 @@
 """사이트에서 바로 돌려 보는 화면의 모델을 `site/models/`에 만듭니다. `make docs`가 부릅니다. 있으면 다시 만들지 않습니다.
 
-모델은 저장소에 두지 않고 그때마다 만듭니다. `nlpbook-mini`를 줄마다 8비트로 담고(`core.storage`), 감성 분석과 11장의 공격은
+모델은 저장소에 두지 않고 그때마다 만듭니다. `nlpbook-mini`를 줄마다 8비트로 담고(`core.storage`), 감성 분석과 개체명 인식, 11장의 공격은
 그것을 다시 가르쳐 달라진 층만 담습니다. 가르치는 데 몇 분 걸립니다. `--untrained`는 가르치지 않고 시험에 쓸 아무 값이나 담습니다.
 """
 
@@ -53,6 +53,40 @@ def sentiment(folder):
     return load_file(Path(folder, "model.safetensors")), about
 
 
+def ner(folder):
+    """개체명 인식을 가르친 모델의 가중치와 설명. 글자의 출력층 없이 토큰마다 정하고, 아래 두 층과 임베딩은 얼립니다."""
+    from safetensors.torch import load_file
+    from transformers import AutoConfig
+
+    from nlpbook_nbs.ner import NERTrainArguments, train_ner
+
+    args = NERTrainArguments(
+        pretrained_model_name="nlpbook-mini",
+        downstream_model_dir=folder,
+        characters=False,
+        freeze_layers=2,
+        max_seq_length=128,
+        batch_size=16,
+        learning_rate=5e-4,
+        lr_scheduler="linear",
+        warmup_ratio=0.1,
+        epochs=6,
+        seed=7,
+    )
+    result = train_ner(args)
+    names = AutoConfig.from_pretrained(folder).id2label
+    about = {"f1": result["test_f1"], "rows": result["test_sentences"]}
+    return load_file(Path(folder, "model.safetensors")), tags(list(names.values())) | about
+
+
+def tags(names):
+    """태그의 목록과, 화면에 보일 종류의 이름."""
+    from nlpbook_nbs.core.entity_answers import LABEL_TITLES
+
+    kinds = {name[2:] for name in names if name != "O"}
+    return {"labels": names, "titles": {kind: LABEL_TITLES.get(kind, kind) for kind in sorted(kinds)}}
+
+
 def attack(folder):
     """비밀이 섞인 글로 배운 모델(11장의 작은 실험)의 가중치와, 그 모델이 외운 비밀을 묻는 글."""
     from safetensors.torch import load_file
@@ -102,6 +136,18 @@ def untrained_sentiment(folder):
     return model.state_dict(), {"labels": LABELS, "accuracy": 0.0, "rows": 0}
 
 
+def untrained_ner(folder):
+    """시험에 쓸 아무 값: 태그층만 새로 지은 모델."""
+    import torch
+    from transformers import BertForTokenClassification
+
+    torch.manual_seed(7)
+    names = ["O", "B-LC", "I-LC", "B-PS", "I-PS"]
+    model = BertForTokenClassification.from_pretrained(MINI, num_labels=len(names))
+    model.classifier.weight.data *= 20
+    return model.state_dict(), tags(names) | {"f1": 0.0, "rows": 0}
+
+
 def untrained_attack(folder):
     """시험에 쓸 아무 값: 마지막 층을 조금 흔든 모델."""
     from safetensors.torch import load_file
@@ -112,8 +158,8 @@ def untrained_attack(folder):
     return weights | {name: weights[name] * 1.5}, about
 
 
-TRAINED = {"sentiment": sentiment, "attack": attack}
-UNTRAINED = {"sentiment": untrained_sentiment, "attack": untrained_attack}
+TRAINED = {"sentiment": sentiment, "ner": ner, "attack": attack}
+UNTRAINED = {"sentiment": untrained_sentiment, "ner": untrained_ner, "attack": untrained_attack}
 
 
 def build(folder, kinds):
