@@ -230,7 +230,7 @@ class Demo extends HTMLElement {
       const { secret, repeats } = this.about.attack;
       return `${plain} 배운 글에는 지어낸 비밀이 ${repeats}번 나옵니다: "${secret}" 빈칸이 여럿이면 첫 빈칸의 답만 보입니다.`;
     }
-    if (this.kind !== KINDS.sentiment) return `${plain} 노트북에서 실행한 값과 조금 다를 수 있습니다.`;
+    if (this.kind !== KINDS.sentiment) return `${plain} 노트북의 값과 조금 다를 수 있습니다(재 본 100문장에서 확률의 차이는 0.02까지).`;
     const { accuracy, rows } = this.about.sentiment;
     return `${plain} 시험 리뷰 ${rows.toLocaleString("ko")}건의 정확도는 ${accuracy.toFixed(3)}입니다.`;
   }
