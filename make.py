@@ -73,9 +73,10 @@ def notebook():
 def test():
     """lint를 하고, 노트북과 tests/를 모두 실행합니다 (장은 tests/test_chapters.py가 휠에서 한 번 실행합니다)"""
     lint()
-    run("nbdev_test", "--path", "nbs", "--file_re", "^[a-z].*", "--n_workers", "1", **QUICK)
-    run("nbdev_test", "--path", "nbs/checks", "--n_workers", "1", **QUICK)
-    split = ("--numprocesses", "2", "--dist", "loadfile")
+    for folder, names in (("nbs", "^[a-z].*"), ("nbs/checks", ".*")):
+        command = ("nbdev_test", "--path", folder, "--file_re", names, "--n_workers", "2")
+        run(*command, **QUICK, OMP_WAIT_POLICY="passive")
+    split = ("--numprocesses", "2", "--dist", "loadgroup", "--no-loadscope-reorder")
     run("python", "-m", "pytest", *split, **QUICK, OMP_WAIT_POLICY="passive")
 
 
