@@ -100,6 +100,17 @@ def browser():
         found.close()
 
 
+def serious_barriers(axe, page):
+    """axe-core가 찾은, 장애가 있는 사람에게 심각한 문제들: `(이름, 그 자리의 HTML)`."""
+    found = axe.Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [
+        (each["id"], node["html"][:200])
+        for each in found
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]
+
+
 @pytest.fixture
 def messages(caplog, monkeypatch):
     """`nlpbook` 로거가 남긴 문장의 목록. `set_logger`를 언제 부르든 빠짐없이 모읍니다."""

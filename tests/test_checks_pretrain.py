@@ -5,36 +5,40 @@ import pytest
 import torch
 from checking import accept, leave_blank, refuse, reject_submission
 
-from nlpbook_nbs.checks.pretrain import blank_accuracy, fill_questions, grouped
+from nlpbook_nbs.checks.pretrain import albert_parts, blank_accuracy, fill_questions, grouped
 
 
 def test_blanks_of_the_chapter_wait_for_an_answer():
     leave_blank(10)
 
 
-def size(vocab, hidden, layers, inner, positions, types=2, norm=2, head_bias=True):
-    embeddings = (vocab + positions + types) * hidden + norm * hidden
+def size(vocab, hidden, inner, positions, small, types=2, norm=2, head_bias=True, projected=True):
+    embeddings = (vocab + positions + types) * small + norm * small
+    grown = small * hidden + hidden if projected else 0
     attention = 4 * (hidden * hidden + hidden) + norm * hidden
     feed_forward = hidden * inner + inner + inner * hidden + hidden + norm * hidden
-    pooler_and_nsp = hidden * hidden + hidden + 2 * hidden + 2
-    mlm = hidden * hidden + hidden + norm * hidden + (vocab if head_bias else 0)
-    return embeddings + layers * (attention + feed_forward) + pooler_and_nsp + mlm
+    pooler_and_order = hidden * hidden + hidden + 2 * hidden + 2
+    mlm = hidden * small + small + norm * small + (vocab if head_bias else 0)
+    return embeddings + grown + attention + feed_forward + pooler_and_order + mlm
 
 
-def test_parameter_count_is_accepted_and_equals_the_model_of_the_library():
-    from transformers import BertConfig, BertForPreTraining
+@pytest.mark.parametrize("shape", [(50, 8, 12, 7, 4), (61, 12, 10, 9, 6)])
+def test_parameter_count_is_accepted_and_equals_the_model_of_the_library(shape):
+    from transformers import AlbertConfig, AlbertForPreTraining
 
     accept(10, 1, size)
-    accept(10, 1, lambda *shape: torch.tensor(size(*shape)))
-    config = BertConfig(
-        vocab_size=50,
-        hidden_size=8,
-        num_hidden_layers=2,
+    accept(10, 1, lambda *given: torch.tensor(size(*given)))
+    vocab, hidden, inner, positions, small = shape
+    config = AlbertConfig(
+        vocab_size=vocab,
+        hidden_size=hidden,
+        num_hidden_layers=3,
         num_attention_heads=2,
-        intermediate_size=12,
-        max_position_embeddings=7,
+        intermediate_size=inner,
+        max_position_embeddings=positions,
+        embedding_size=small,
     )
-    assert BertForPreTraining(config).num_parameters() == size(50, 8, 2, 12, 7)
+    assert AlbertForPreTraining(config).num_parameters() == size(*shape) == sum(albert_parts(*shape).values())
 
 
 def test_parameter_counts_that_forget_something_are_refused_without_telling_the_right_one():
@@ -42,11 +46,13 @@ def test_parameter_counts_that_forget_something_are_refused_without_telling_the_
         lambda *shape: size(*shape, types=0),
         lambda *shape: size(*shape, norm=1),
         lambda *shape: size(*shape, head_bias=False),
-        lambda v, h, n, i, p: size(v, h, n, 4 * h, p),
-        lambda v, h, n, i, p: size(v, h, n, i, 512),
-        lambda v, h, n, i, p: size(v, h, n, i, p) + v * h,  # 점수 행렬을 또 셈
+        lambda v, h, i, p, e: size(v, h, 4 * h, p, e),
+        lambda v, h, i, p, e: size(v, h, i, 512, e),
+        lambda v, h, i, p, e: size(v, h, i, p, h),
+        lambda v, h, i, p, e: size(v, h, i, p, e) + v * e,  # 점수 행렬을 또 셈
     ):
-        assert f"{size(100, 8, 1, 16, 10):,}" not in refuse(10, 1, answer)
+        assert f"{size(100, 8, 16, 10, 4):,}" not in refuse(10, 1, answer)
+    assert "키우는 선형층" in refuse(10, 1, lambda *shape: size(*shape, projected=False))
 
 
 def loose(tokens):

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from conftest import serious_barriers
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
@@ -151,3 +152,11 @@ def test_quiz_can_be_read_and_answered_without_javascript(browser, address):
     page.locator("fieldset.quiz summary").first.click()
     assert page.locator("fieldset.quiz details[open] strong").first.inner_text()
     context.close()
+
+
+def test_page_with_a_quiz_has_no_serious_barrier(page):
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright",
+        reason="pip install axe-playwright-python으로 설치하면 이 시험도 돕니다",
+    )
+    assert serious_barriers(axe, page) == []

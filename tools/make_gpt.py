@@ -172,11 +172,11 @@ def cool(options):
 
 def record(folder):
     """한 단계의 학습 기록. 곡선은 그림을 그리기에 알맞게 성기게 남깁니다."""
-    history = load_checkpoint(folder / "checkpoints" / "last.ckpt")["callbacks"]["History"]
+    saved = load_checkpoint(folder / "checkpoints" / "last.ckpt")
+    history, steps = saved["callbacks"]["History"], saved["global_step"]
     rows = [{name: round(value, 4) for name, value in row.items()} for row in history["rows"]]
     watched = [row for row in rows if "val_loss" in row]
     training = [row for row in rows if "val_loss" not in row]
-    steps = history["rows"][-1]["step"]
     return {
         "steps": steps,
         "tokens": steps * BATCH * BLOCK,

@@ -7,9 +7,11 @@ from html import escape
 LIVE = {  # 장: 브라우저에서 바로 도는 화면의 종류 (site/demo.js의 KINDS)
     "01_pipeline": "sentiment",
     "02_classification": "sentiment",
+    "04_ner": "ner",
     "08_tokenization": "tokens",
     "09_transformer": "layers",
     "10_pretrain": "fill-mask",
+    "11_mask_attack": "attack",
 }
 
 

@@ -95,8 +95,10 @@ def tiny_generator() -> Any:
     from nlpbook_nbs.core.generators import TextGenerator
 
     tokenizer = AutoTokenizer.from_pretrained(resolve_model_name("nlpbook-gpt"))
-    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
-    sizes = {"n_positions": 64, "n_embd": 16, "n_layer": 1, "n_head": 2}
+    ids: dict[str, Any] = {
+        f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")
+    }
+    sizes: dict[str, Any] = {"n_positions": 64, "n_embd": 16, "n_layer": 1, "n_head": 2}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
         model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), **sizes, **ids))
@@ -201,10 +203,10 @@ def counted_baseline() -> tuple[str, float]:
     from nlpbook_nbs.core.folders import resolve_model_name
     from nlpbook_nbs.core.ngram_lm import KneserNey
 
-    tokenizer = AutoTokenizer.from_pretrained(resolve_model_name("nlpbook-gpt"))
-    rows = tokenizer([row.text + tokenizer.eos_token for row in reviews()[:3000]])["input_ids"]
+    tokenizer: Any = AutoTokenizer.from_pretrained(resolve_model_name("nlpbook-gpt"))
+    rows: Any = tokenizer([row.text + tokenizer.eos_token for row in reviews()[:3000]])["input_ids"]
     model, random = (
-        KneserNey(len(tokenizer), 5).fit([np.array(row) for row in rows]),
+        KneserNey(len(tokenizer), 5).fit(rows),
         np.random.default_rng(7),
     )
     texts = []

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core.answers import blank, called, listed, near, number, shown, whole
-from ..core.exercises import exercise
+from ..core.exercises import exercise, verdict
 from ..core.files import read_json
 from ..core.scoreboard import contest
 
@@ -24,7 +24,7 @@ def check_exposure(answer: Any) -> str | None:
     if blank(answer, [0.3, 0.1], 0):
         return None
     draw = random.Random(111)
-    cases = [
+    cases: list[tuple[list[float], int]] = [
         ([0.3, 0.1], 0),
         ([0.3, 0.1], 1),
         ([-5.0], 0),
@@ -32,8 +32,8 @@ def check_exposure(answer: Any) -> str | None:
         ([4.0, 3.0, 2.0, 1.0], 3),
     ]
     for size in (3, 16, 100, 1000):
-        scores = draw.sample(range(-9 * size, 0), size)
-        cases += [([each / 7 for each in scores], draw.randrange(size)) for _ in range(4)]
+        places = draw.sample(range(-9 * size, 0), size)
+        cases += [([each / 7 for each in places], draw.randrange(size)) for _ in range(4)]
     for scores, place in cases:
         found = number(called(answer, scores, place), "노출도")
         rank = 1 + sum(score > scores[place] for score in scores)
@@ -59,7 +59,7 @@ def check_auc(answer: Any) -> str | None:
     if blank(answer, [1.0], [0.0]):
         return None
     draw = random.Random(112)
-    cases = [
+    cases: list[tuple[list[float], list[float]]] = [
         ([1.0], [0.0]),
         ([0.0], [1.0]),
         ([2.0, 2.0], [2.0]),

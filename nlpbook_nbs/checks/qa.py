@@ -12,7 +12,7 @@ from typing import Any
 
 from ..core.answers import blank, called, listed, near, number, shown, whole
 from ..core.baselines import best_recorded
-from ..core.exercises import exercise
+from ..core.exercises import exercise, verdict
 from ..core.scoreboard import contest
 
 # %% ../../nbs/checks/05_qa.ipynb #2ac85c3c

@@ -51,13 +51,13 @@ def check_count_pairs(answer: Any) -> str | None:
         {},
     ]
     for _ in range(20):
-        words = [tuple(draw.choices(("a", "b", "ab", "영", "화"), k=draw.randint(1, 6))) for _ in range(6)]
-        cases.append({word: draw.randint(1, 9) for word in words})
+        pieces = [tuple(draw.choices(("a", "b", "ab", "영", "화"), k=draw.randint(1, 6))) for _ in range(6)]
+        cases.append({word: draw.randint(1, 9) for word in pieces})
     for words in cases:
         wanted: Counter[Any] = Counter()
-        for pieces, times in words.items():
-            wanted.update({pair: 0 for pair in pairwise(pieces)})
-            for pair in pairwise(pieces):
+        for word, times in words.items():
+            wanted.update({pair: 0 for pair in pairwise(word)})
+            for pair in pairwise(word):
                 wanted[pair] += times
         told = called(answer, words)
         assert isinstance(told, dict), f"사전을 돌려주어야 하는데 {shown(told)}입니다."
