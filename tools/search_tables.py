@@ -50,7 +50,7 @@ from nlpbook_nbs.core.units import Units
 
 SEED, TOP, VAL_ARTICLES, TIMED, PIECE, SHORT, VAL_ROWS = 7, 20, 10, 30, 256, 260, 120
 NAMES = {"bigrams": "글자 두 개", "words": "어절", "wordpiece": "토큰", "kiwi": "형태소(kiwi)"}
-FREE = ("words", "bigrams")
+FREE, UNITS = ("words", "bigrams"), "words,bigrams,wordpiece"
 SCORES = {"R@1": "recall@1", "R@10": "recall@10", "MRR@10": "mrr@10", "nDCG@10": "ndcg@10"}
 
 
@@ -254,9 +254,9 @@ def timed(action, *values, **options):
 
 def unit_table(options):
     passages, asked = korquad(options.data)
-    table = Table(
-        "search-words", f"KorQuAD 1.0 개발 파일, 지문 {len(passages):,}편, 질문 {len(asked):,}개, BM25", ""
-    )
+    title = f"KorQuAD 1.0 개발 파일, 지문 {len(passages):,}편, 질문 {len(asked):,}개, BM25"
+    told = f" --units {options.units}" if options.units != UNITS else ""
+    table = Table("search-words", title, told)
     tokenizer = open_embedder("nlpbook-small").tokenizer
     for name in options.units.split(","):
         index, built = timed(build_index, options.work / f"words-{name}", passages, Units(name, tokenizer))
@@ -396,7 +396,7 @@ def read_options(argv=None):
     parser.add_argument("table", choices=[*TABLES, "speed", "split"])
     parser.add_argument("data", type=Path, help="말뭉치폴더")
     parser.add_argument("--work", type=Path, default=Path("search-tables"), help="색인과 읽은 것을 둘 폴더")
-    parser.add_argument("--units", default="words,bigrams,wordpiece", help="쉼표로 나눔. kiwi도 됩니다")
+    parser.add_argument("--units", default=UNITS, help="쉼표로 나눔. kiwi도 됩니다")
     parser.add_argument(
         "--model", action="append", default=[], help="벡터를 계산할 모델. 여러 번 적을 수 있습니다"
     )
