@@ -2,7 +2,7 @@
 
     python tools/measure_serving.py distill 모델폴더 작업폴더 [--seeds 7,8,9] [--only 이름들]
     python tools/measure_serving.py sizes 모델폴더 작업폴더
-    python tools/measure_serving.py load 모델폴더 [--graph 그래프폴더] [--users 1,8,32] [--requests 200] [--rounds 3]
+    python tools/measure_serving.py load 모델폴더 [--graph 그래프폴더] [--users 1,8,32] [--requests 200] [--rounds 3] [--threads 1]
     python tools/measure_serving.py soak 모델폴더 [--minutes 30] [--users 4]
 
 모델은 2장처럼 패키지에 든 NSMC로 학습한 문서 분류 모델이어야 합니다. 모두 이 컴퓨터 안(127.0.0.1)에서만 합니다.
@@ -104,7 +104,8 @@ def running(words, port):
 
 def load_test(args):
     texts, _ = reviews("test", 500)
-    threads, common = str(os.cpu_count() or 1), ["--device", "cpu", "--no_access_log"]
+    threads = str(args.threads)
+    common = ["--device", "cpu", "--threads", threads, "--no_access_log"]
     one = ["--batch_size", "1", "--wait_ms", "0"]
     ways = {
         "Flask 개발 서버": lambda port: [FLASK, args.model, port, threads],
@@ -137,7 +138,7 @@ def load_test(args):
         p50, p95, p99 = (1000 * np.percentile(found.waits, [50, 95, 99])).round(1).tolist()
         row = {"users": users, "answers": round(found.rate, 1), "p50": p50, "p95": p95, "p99": p99}
         table.add(name, **row, failed=found.failed)
-    title = f"한 번에 요청 {args.requests}번, 돌아가며 {args.rounds}번 재어 가장 나은 것"
+    title = f"서버마다 스레드 {threads}개, 한 번에 요청 {args.requests}번, 돌아가며 {args.rounds}번 재어 가장 나은 것"
     keep("load", title, table, ("torch", "uvicorn", "starlette", "flask"))
 
 
@@ -430,6 +431,7 @@ def main():
             command.add_argument("--users", default="1,8,32")
             command.add_argument("--requests", type=int, default=200)
             command.add_argument("--rounds", type=int, default=3)
+            command.add_argument("--threads", type=int, default=1)
         if name == "soak":
             command.add_argument("--minutes", type=float, default=30)
             command.add_argument("--users", type=int, default=4)
