@@ -105,7 +105,8 @@ class DistillArguments(TrainArguments):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.teacher_dir, "선생님 모델의 폴더를 teacher_dir에 적으세요.")
+        if not self.teacher_dir:  # 확률을 따로 구해 두었으면 없어도 됩니다.
+            return
         require(
             self.teacher_dir != self.downstream_model_dir,
             f"{self.teacher_dir}: 선생님의 폴더에 학생을 저장할 수 없습니다. downstream_model_dir을 다른 폴더로 적으세요.",
@@ -128,6 +129,7 @@ def distill(
     from transformers import AutoModelForSequenceClassification
 
     set_seed(args)
+    require(taught is not None or args.teacher_dir, "선생님 모델의 폴더를 teacher_dir에 적으세요.")
     if texts is None:
         require(args.texts, "배울 글의 파일을 texts에 적으세요.")
         texts = [line for path in text_files(args.texts) for part in read_sentences(path) for line in part]

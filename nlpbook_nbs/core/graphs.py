@@ -55,6 +55,9 @@ class GraphModel(torch.nn.Module):
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
+        options.add_session_config_entry(
+            "session.intra_op.allow_spinning", "0"
+        )  # 쉬는 동안 코어를 붙들지 않습니다.
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
         except Exception as error:  # noqa: BLE001 (엔진마다 오류의 종류가 다릅니다)
