@@ -73,8 +73,18 @@ def notebook():
 def test():
     """lint를 하고, 노트북과 tests/를 모두 실행합니다 (장은 tests/test_chapters.py가 휠에서 한 번 실행합니다)"""
     lint()
-    run("nbdev_test", "--path", "nbs", "--file_re", "^[a-z].*", "--n_workers", "1", **QUICK)
-    split = ("--numprocesses", "2", "--dist", "loadfile")
+    run(
+        "nbdev_test",
+        "--path",
+        "nbs",
+        "--file_re",
+        "^[a-z].*",
+        "--n_workers",
+        "2",
+        **QUICK,
+        OMP_WAIT_POLICY="passive",
+    )
+    split = ("--numprocesses", "2", "--dist", "loadgroup", "--no-loadscope-reorder")
     run("python", "-m", "pytest", *split, **QUICK, OMP_WAIT_POLICY="passive")
 
 

@@ -520,11 +520,15 @@ def test_learning_rates_a_hundred_times_off_are_told(rate, size, scratch, told):
 
 @pytest.mark.parametrize("factor", [100, 1 / 100])
 def test_embedded_models_know_their_own_rate(train_args, factor):
+    from nlpbook_nbs.core.folders import EMBEDDED_MODELS
     from nlpbook_nbs.core.recipes import TASKS, load_recipe
 
-    rates = {load_recipe(task).training["nlpbook-mini"]["learning_rate"] for task in TASKS}
-    for rate in rates:
-        args = train_args(pretrained_model_name="nlpbook-mini", from_scratch=False, learning_rate=rate)
+    cards = {
+        (name, card["learning_rate"]) for task in TASKS for name, card in load_recipe(task).training.items()
+    }
+    assert {name for name, _ in cards} >= set(EMBEDDED_MODELS)
+    for name, rate in sorted(cards):
+        args = train_args(pretrained_model_name=name, from_scratch=False, learning_rate=rate)
         assert rate_problems(args) == []
         args.learning_rate = rate * factor
         assert len(rate_problems(args)) == 1
