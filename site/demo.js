@@ -238,9 +238,10 @@ class Demo extends HTMLElement {
   async run() {
     this.button.disabled = true;
     this.result.hidden = true;
-    let got = 0;
+    let got = 0, failed = false;
     const told = (size) => {
       got += size;
+      if (failed) return; // 하나를 받지 못한 뒤에도 나머지는 마저 옵니다.
       this.status.textContent = `모델을 받는 중: ${Math.min(100, Math.round((100 * got) / this.total))}%`;
     };
     try {
@@ -255,6 +256,7 @@ class Demo extends HTMLElement {
       this.status.textContent = `브라우저에서 ${seconds}초 걸렸습니다.`;
       this.answer = answer;
     } catch (error) {
+      failed = true;
       const known = error instanceof Refused;
       this.status.textContent = known ? error.message : `모델을 받지 못했습니다. 인터넷 연결을 확인하고 다시 실행하세요. (${error.message})`;
     } finally {
