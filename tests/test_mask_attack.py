@@ -39,7 +39,7 @@ from nlpbook_nbs.core.defences import (
     scrub,
 )
 from nlpbook_nbs.core.experiment import CanaryExperiment, canary_experiment, train_epochs
-from nlpbook_nbs.core.exposure import canary_table, merge_records
+from nlpbook_nbs.core.exposure import canary_table, loss_gains, merge_records
 from nlpbook_nbs.core.planting import FORMAT, RUNS, CanaryArguments
 from nlpbook_nbs.core.probe import (
     MaskProbe,
@@ -378,6 +378,19 @@ def test_records_of_several_seeds_become_one_record():
     assert merged["runs"]["dp"]["seeds"] == [8]
     assert planted["membership"]["relative"]["aucs"] == [0.5, 0.5]
     assert canary_table(merged)[0]["auc"] == 0.5
+
+
+def test_what_is_gained_is_compared_within_the_same_seed():
+    runs = {
+        "start": {"mlm_loss": 5.5, "mlm_losses": [5.0, 6.0], "seeds": [7, 8]},
+        "planted": {"mlm_loss": 5.2, "mlm_losses": [4.8, 5.6], "seeds": [7, 8]},
+        "dp": {"mlm_loss": 5.9, "mlm_losses": [5.9], "seeds": [8]},
+        "strangers": {"canaries": []},
+    }
+    found = loss_gains(runs)
+    assert found["dp"] == [pytest.approx(0.1)] and found["planted"] == pytest.approx([0.2, 0.4])
+    assert set(found) == {"start", "planted", "dp"} and not loss_gains({"planted": runs["planted"]})
+    assert loss_gains({"start": {"mlm_loss": 5.0}, "dp": {"mlm_loss": 4.0}})["dp"] == [1.0]
 
 
 def test_recorded_experiments_say_how_they_were_made_and_name_no_folder():
