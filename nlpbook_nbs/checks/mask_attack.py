@@ -24,7 +24,7 @@ def check_exposure(answer: Any) -> str | None:
     if blank(answer, [0.3, 0.1], 0):
         return None
     draw = random.Random(111)
-    cases = [
+    cases: list[tuple[list[float], int]] = [
         ([0.3, 0.1], 0),
         ([0.3, 0.1], 1),
         ([-5.0], 0),
@@ -59,7 +59,7 @@ def check_auc(answer: Any) -> str | None:
     if blank(answer, [1.0], [0.0]):
         return None
     draw = random.Random(112)
-    cases = [
+    cases: list[tuple[list[float], list[float]]] = [
         ([1.0], [0.0]),
         ([0.0], [1.0]),
         ([2.0, 2.0], [2.0]),
@@ -92,7 +92,7 @@ def check_missed(answer: Any) -> str | None:
     """가린 글에 비밀이 그대로 남은 문장의 수."""
     if blank(answer, ["비밀번호는 7309."], ["7309"]):
         return None
-    cases = [
+    cases: list[tuple[list[str], list[str]]] = [
         (["비밀번호는 7309.", "비밀번호는 [비밀번호]."], ["7309"]),
         (["값은 17309원", "73091번", "1730912"], ["7309"]),
         (["7309와 1234", "1234 그리고 1234"], ["7309", "1234"]),
