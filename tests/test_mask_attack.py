@@ -39,7 +39,7 @@ from nlpbook_nbs.core.defences import (
     scrub,
 )
 from nlpbook_nbs.core.experiment import CanaryExperiment, canary_experiment, train_epochs
-from nlpbook_nbs.core.exposure import canary_table, merge_records
+from nlpbook_nbs.core.exposure import canary_table, loss_gains, merge_records
 from nlpbook_nbs.core.planting import FORMAT, RUNS, CanaryArguments
 from nlpbook_nbs.core.probe import (
     MaskProbe,
@@ -380,6 +380,19 @@ def test_records_of_several_seeds_become_one_record():
     assert canary_table(merged)[0]["auc"] == 0.5
 
 
+def test_what_is_gained_is_compared_within_the_same_seed():
+    runs = {
+        "start": {"mlm_loss": 5.5, "mlm_losses": [5.0, 6.0], "seeds": [7, 8]},
+        "planted": {"mlm_loss": 5.2, "mlm_losses": [4.8, 5.6], "seeds": [7, 8]},
+        "dp": {"mlm_loss": 5.9, "mlm_losses": [5.9], "seeds": [8]},
+        "strangers": {"canaries": []},
+    }
+    found = loss_gains(runs)
+    assert found["dp"] == [pytest.approx(0.1)] and found["planted"] == pytest.approx([0.2, 0.4])
+    assert set(found) == {"start", "planted", "dp"} and not loss_gains({"planted": runs["planted"]})
+    assert loss_gains({"start": {"mlm_loss": 5.0}, "dp": {"mlm_loss": 4.0}})["dp"] == [1.0]
+
+
 def test_recorded_experiments_say_how_they_were_made_and_name_no_folder():
     for name in ("results", "lira"):
         text = Path(sample_root(), "attack", f"{name}.json").read_text(encoding="utf-8")
@@ -388,7 +401,9 @@ def test_recorded_experiments_say_how_they_were_made_and_name_no_folder():
         assert "/" not in text.replace("nlpbook-mini", "")
     inside = np.array([list(map(int, row)) for row in record["inside"]])
     scores = np.array(record["scores"])
-    assert scores.shape == inside.shape and (inside.sum(axis=0) == len(inside) // 2).all()
+    assert scores.shape == inside.shape == (len(inside), len(record["start"]))
+    read = inside.sum(axis=0)
+    assert read.min() >= 2 and (len(inside) - read).min() >= 2  # 표적을 빼도 양쪽에 하나씩은 남습니다.
 
 
 def test_classifier_is_asked_through_the_head_of_its_pretrained_model(tmp_path, mini, small_folder):

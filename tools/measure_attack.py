@@ -101,36 +101,46 @@ def learn(texts, seed):
 
 
 def lira(work, seconds):
-    """모델마다 글의 절반을 읽히고 모든 글의 점수를 잽니다."""
+    """모델마다 글의 절반을 읽히고 모든 글의 점수를 잽니다. 모델 하나가 끝날 때마다 그때까지의 결과를 적습니다."""
     probe, started = load_probe(MODEL), time.monotonic()
     sentences = sorted({s for document in passages() for s in document})
     np.random.default_rng(7).shuffle(sentences)
     texts = [s for s in sentences if 10 <= len(probe.tokenizer.tokenize(s)) <= 40][:TEXTS]
     inside = balanced_halves(TEXTS, MODELS, seed=7)
-    for number in range(MODELS):
+    start = scored(work / "lira-start.json", texts, lambda: probe)
+    done = {}
+    for number, chosen in enumerate(inside):
         path = work / f"lira-{number}.json"
-        if path.exists() or time.monotonic() - started > seconds:
-            continue
+        if path.exists() or time.monotonic() - started < seconds:
+            read = [text for text, is_read in zip(texts, chosen, strict=True) if is_read]
+            done[number] = scored(path, texts, lambda read=read, number=number: learn(read, seed=number))
+            write("lira", lira_record(start, done, inside))
+
+
+def scored(path, texts, make):
+    """`make()`로 만든 모델이 글마다 매긴 점수와 걸린 시간. 파일이 있으면 그것을 읽습니다."""
+    if not path.exists():
         begun = time.monotonic()
-        read = [text for text, chosen in zip(texts, inside[number], strict=True) if chosen]
-        scores = spread_scores(learn(read, seed=number), texts)
-        found = {"scores": scores.round(4).tolist(), "seconds": round(time.monotonic() - begun, 1)}
-        path.write_text(json.dumps(found), encoding="utf-8")
-    parts = [read_json(work / f"lira-{n}.json") for n in range(MODELS) if (work / f"lira-{n}.json").exists()]
-    if len(parts) < MODELS:
-        return
-    record = {
+        scores = spread_scores(make(), texts).round(4).tolist()
+        found = {"scores": scores, "seconds": round(time.monotonic() - begun, 1)}
+        with written_aside(path) as aside:
+            aside.write_text(json.dumps(found), encoding="utf-8")
+    return read_json(path)
+
+
+def lira_record(start, done, inside):
+    """잰 모델들의 점수와, 모델마다 무엇을 읽었는지."""
+    return {
         "date": time.strftime("%Y-%m-%d"),
         "torch": torch.__version__,
         "machine": f"{platform.machine()}, 스레드 {torch.get_num_threads()}개",
-        "seconds": round(sum(part["seconds"] for part in parts), 1),
+        "seconds": round(sum(part["seconds"] for part in done.values()), 1),
         "model": MODEL,
         "epochs": EPOCHS,
-        "start": spread_scores(probe, texts).round(4).tolist(),
-        "scores": [part["scores"] for part in parts],
-        "inside": ["".join(map(str, row)) for row in inside.astype(int)],
+        "start": start["scores"],
+        "scores": [part["scores"] for part in done.values()],
+        "inside": ["".join(map(str, inside[number].astype(int))) for number in done],
     }
-    write("lira", record)
 
 
 def write(name, record):

@@ -180,7 +180,11 @@ def private_pretraining(
             }  # 어떤 기울기도 이보다 작아 자르지 않습니다.
             private, optimizer, loader = engine.make_private(**parts, **whole)
         else:
-            promise = {"target_epsilon": epsilon, "target_delta": delta, "epochs": args.epochs}
+            promise: dict[str, Any] = {
+                "target_epsilon": epsilon,
+                "target_delta": delta,
+                "epochs": args.epochs,
+            }
             private, optimizer, loader = engine.make_private_with_epsilon(
                 **parts, **promise, max_grad_norm=max_grad_norm
             )
