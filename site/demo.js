@@ -224,23 +224,24 @@ class Demo extends HTMLElement {
     const plain = "nlpbook-mini의 가중치를 8비트로 줄여 브라우저에서 바로 계산합니다.";
     if (this.kind === KINDS.ner) {
       const { f1, rows } = this.about.ner;
-      return `${plain} 노트북과 달리 토큰마다 정하므로 조사가 이름에 붙기도 합니다. 시험 문장 ${rows.toLocaleString("ko")}개의 개체명 F1은 ${f1.toFixed(3)}입니다.`;
+      return `${plain} 노트북과 달리 토큰마다 정하므로 조사가 이름에 붙기도 합니다. 시험 문장 ${rows.toLocaleString("ko")}개에서 잰 개체명 F1은 ${f1.toFixed(3)}입니다.`;
     }
     if (this.kind === KINDS.attack) {
       const { secret, repeats } = this.about.attack;
       return `${plain} 배운 글에는 지어낸 비밀이 ${repeats}번 나옵니다: "${secret}" 빈칸이 여럿이면 첫 빈칸의 답만 보입니다.`;
     }
-    if (this.kind !== KINDS.sentiment) return `${plain} 노트북의 값과 조금 다를 수 있습니다(재 본 100문장에서 확률의 차이는 0.02까지).`;
+    if (this.kind !== KINDS.sentiment) return `${plain} 노트북의 값과 조금 다를 수 있습니다(100문장에서 재어 보니 확률이 많아야 0.02 달랐습니다).`;
     const { accuracy, rows } = this.about.sentiment;
-    return `${plain} 시험 리뷰 ${rows.toLocaleString("ko")}건의 정확도는 ${accuracy.toFixed(3)}입니다.`;
+    return `${plain} 시험 리뷰 ${rows.toLocaleString("ko")}건에서 잰 정확도는 ${accuracy.toFixed(3)}입니다.`;
   }
 
   async run() {
     this.button.disabled = true;
     this.result.hidden = true;
-    let got = 0;
+    let got = 0, failed = false;
     const told = (size) => {
       got += size;
+      if (failed) return; // 하나를 받지 못한 뒤에도 나머지는 마저 옵니다.
       this.status.textContent = `모델을 받는 중: ${Math.min(100, Math.round((100 * got) / this.total))}%`;
     };
     try {
@@ -255,6 +256,7 @@ class Demo extends HTMLElement {
       this.status.textContent = `브라우저에서 ${seconds}초 걸렸습니다.`;
       this.answer = answer;
     } catch (error) {
+      failed = true;
       const known = error instanceof Refused;
       this.status.textContent = known ? error.message : `모델을 받지 못했습니다. 인터넷 연결을 확인하고 다시 실행하세요. (${error.message})`;
     } finally {

@@ -452,24 +452,20 @@ def test_measured_model_says_accuracy_size_and_speed(saved):
 def test_student_learns_the_shares_it_is_told_for_texts_without_labels(saved, tmp_path):
     from nlpbook_nbs.core.distillation import DistillArguments, distill
 
-    teacher, student = saved("doc-cls"), saved("pair-cls", num_hidden_layers=1, initializer_range=0.02)
+    student = saved("pair-cls", num_hidden_layers=1, initializer_range=0.02)
     words = "정말 재밌고 좋은 영화 배우 연기 지루한 음악 최고 시간이 아깝다".split()
     choose = np.random.default_rng(3)
     texts = [" ".join(choose.choice(words, 5)) for _ in range(160)]
     (tmp_path / "texts.txt").write_text("\n".join(texts), encoding="utf-8")
-    how = {
-        "teacher_dir": teacher,
-        "downstream_model_dir": str(tmp_path / "made"),
-        "max_seq_length": 32,
-        "seed": 5,
-    }
     args = DistillArguments(
         pretrained_model_name=student,
+        downstream_model_dir=str(tmp_path / "made"),
         texts=str(tmp_path / "texts.txt"),
+        max_seq_length=32,
         learning_rate=5e-3,
         epochs=6,
         batch_size=8,
-        **how,
+        seed=5,
     )
     liked = np.array([0.95 if "재밌고" in text else 0.1 for text in texts])
     found = distill(args, taught=(np.stack([1 - liked, liked], 1).astype("float32"), ["부정", "긍정"]))

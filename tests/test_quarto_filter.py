@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from copy import deepcopy
 from functools import cache
 from html import unescape
 from pathlib import Path
@@ -106,7 +107,7 @@ def cell(source, outputs=()):
         "metadata": {},
         "execution_count": None,
         "source": source,
-        "outputs": list(outputs),
+        "outputs": deepcopy(list(outputs)),
     }
 
 
@@ -119,6 +120,14 @@ def test_widget_that_cannot_run_in_a_browser_becomes_a_picture_of_its_fields():
     found = filtered({"cells": [cell(source, [WIDGET])]})["cells"][0]["outputs"][0]["data"]["text/html"]
     assert "&lt;b&gt;가&lt;/b&gt;" in found and "<b>" not in found and "답 찾기" in found and "지문" in found
     assert 'role="img"' in found and "VBox" not in found
+
+
+def test_picture_of_the_writing_widget_has_its_own_field_and_button():
+    found = filtered(
+        {"cells": [cell("demo = WritingDemo(write, examples=('긍정 이 영화', '안녕'))\ndemo", [WIDGET])]}
+    )
+    html = found["cells"][0]["outputs"][0]["data"]["text/html"]
+    assert "앞 글" in html and "이어 쓰기" in html and "긍정 이 영화" in html
 
 
 def test_code_of_the_package_and_of_graders_is_folded_only_after_the_summary():

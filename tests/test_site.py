@@ -24,6 +24,7 @@ from conftest import copy_to, serious_barriers
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
+import contents
 from check_site import pages, problems, settings
 
 from nlpbook_nbs.core.exercises import chapters
@@ -124,6 +125,16 @@ def test_what_is_broken_on_purpose_is_found(copy, name):
     change(copy / path, old, new)
     found = problems(copy)
     assert any(expected in text for _, text in found), found
+
+
+def test_card_of_the_home_page_tells_minutes_and_memory_once_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(contents, "COSTS", tmp_path / "costs.json")
+    book = contents.chapters()[1]
+    assert "GB" not in contents.card(book)
+    contents.COSTS.write_text(json.dumps({book.path.stem: {"seconds": 140, "mb": 1536}}), encoding="utf-8")
+    card = contents.card(book)
+    assert "[CPU 코어 하나로 2분 · 메모리 1.5GB]{.cost}" in card
+    assert f"({book.name})" in card and f"images/cards/{book.path.stem}.svg" in card
 
 
 def test_new_chapter_that_is_listed_nowhere_is_found(copy):

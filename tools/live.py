@@ -33,10 +33,13 @@ def sentiment(folder):
     """감성 분석을 가르친 모델의 가중치와 설명. 아래 두 층과 임베딩은 얼립니다."""
     from safetensors.torch import load_file
 
+    from nlpbook_nbs import sample_root
     from nlpbook_nbs.classification import ClassificationTrainArguments, train_classifier
 
     args = ClassificationTrainArguments(
         pretrained_model_name="nlpbook-mini",
+        downstream_corpus_name="nsmc",
+        downstream_corpus_root_dir=sample_root(),
         downstream_model_dir=folder,
         freeze_layers=2,
         max_train_samples=12_000,
@@ -58,10 +61,13 @@ def ner(folder):
     from safetensors.torch import load_file
     from transformers import AutoConfig
 
+    from nlpbook_nbs import sample_root
     from nlpbook_nbs.ner import NERTrainArguments, train_ner
 
     args = NERTrainArguments(
         pretrained_model_name="nlpbook-mini",
+        downstream_corpus_name="klue-ner",
+        downstream_corpus_root_dir=sample_root(),
         downstream_model_dir=folder,
         characters=False,
         freeze_layers=2,

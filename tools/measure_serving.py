@@ -2,7 +2,7 @@
 
     python tools/measure_serving.py distill 모델폴더 작업폴더 [--seeds 7,8,9] [--only 이름들]
     python tools/measure_serving.py sizes 모델폴더 작업폴더
-    python tools/measure_serving.py load 모델폴더 [--graph 그래프폴더] [--users 1,8,32] [--requests 400] [--rounds 2]
+    python tools/measure_serving.py load 모델폴더 [--graph 그래프폴더] [--users 1,8,32] [--requests 200] [--rounds 3] [--threads 1]
     python tools/measure_serving.py soak 모델폴더 [--minutes 30] [--users 4]
 
 모델은 2장처럼 패키지에 든 NSMC로 학습한 문서 분류 모델이어야 합니다. 모두 이 컴퓨터 안(127.0.0.1)에서만 합니다.
@@ -26,8 +26,9 @@ import sys
 import threading
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -103,37 +104,41 @@ def running(words, port):
 
 def load_test(args):
     texts, _ = reviews("test", 500)
-    port, threads = 8765, str(os.cpu_count() or 1)
-    served = ["serve", args.model, "--port", str(port), "--device", "cpu", "--no_access_log"]
+    threads = str(args.threads)
+    common = ["--device", "cpu", "--threads", threads, "--no_access_log"]
     one = ["--batch_size", "1", "--wait_ms", "0"]
     ways = {
-        "Flask 개발 서버": [FLASK, args.model, str(port), threads],
-        "nlpbook serve, 하나씩": [SERVE, *served, *one],
-        "nlpbook serve, 모아서": [SERVE, *served],
-        "nlpbook serve, 모아서, 일꾼 둘": [SERVE, *served, "--workers", "2"],
+        "Flask 개발 서버": lambda port: [FLASK, args.model, port, threads],
+        "nlpbook serve, 하나씩": lambda port: [SERVE, "serve", args.model, "--port", port, *common, *one],
+        "nlpbook serve, 모아서": lambda port: [SERVE, "serve", args.model, "--port", port, *common],
+        "nlpbook serve, 모아서, 일꾼 둘": lambda port: [
+            *(SERVE, "serve", args.model, "--port", port, *common, "--workers", "2"),
+        ],
     }
     if args.graph:
-        ways["nlpbook serve, 모아서, ONNX 8비트"] = [SERVE, served[0], args.graph, *served[2:]]
+        ways["nlpbook serve, 모아서, ONNX 8비트"] = lambda port: [
+            *(SERVE, "serve", args.graph, "--port", port, *common),
+        ]
+    counts = list(map(int, args.users.split(",")))
     best = {}
-    for _ in range(
-        args.rounds
-    ):  # 다른 일이 끼어들어 느려진 때를 빼려고, 돌아가며 여러 번 재어 가장 나은 것을 씁니다.
-        for name, words in ways.items():
-            with running(words, port) as (_, address):
-                for users in map(int, args.users.split(",")):
-                    measure_load(address, texts, users, 4 * users)
-                    found = measure_load(address, texts, users, args.requests)
-                    print(f"{users:3}명 {found}  {name}", flush=True)
-                    if (name, users) not in best or best[name, users].rate < found.rate:
-                        best[name, users] = found
+    with ExitStack() as stack:  # 모두 열어 두고 돌아가며 재어, 다른 일이 끼어들어 느려진 때를 뺍니다.
+        opened = {
+            name: stack.enter_context(running(words(str(8765 + place)), 8765 + place))[1]
+            for place, (name, words) in enumerate(ways.items())
+        }
+        for _, users, (name, address) in product(range(args.rounds), counts, opened.items()):
+            measure_load(address, texts, users, 2 * users)
+            found = measure_load(address, texts, users, args.requests)
+            print(f"{users:3}명 {found}  {name}", flush=True)
+            if (name, users) not in best or best[name, users].rate < found.rate:
+                best[name, users] = found
     table = ServiceTable()
-    for users in map(int, args.users.split(",")):
-        for name in ways:
-            found = best[name, users]
-            p50, p95, p99 = (1000 * np.percentile(found.waits, [50, 95, 99])).round(1).tolist()
-            row = {"users": users, "answers": round(found.rate, 1), "p50": p50, "p95": p95, "p99": p99}
-            table.add(name, **row, failed=found.failed)
-    title = f"사용자마다 요청 {args.requests}번, {args.rounds}번 잰 것 가운데 가장 나은 것"
+    for users, name in product(counts, ways):
+        found = best[name, users]
+        p50, p95, p99 = (1000 * np.percentile(found.waits, [50, 95, 99])).round(1).tolist()
+        row = {"users": users, "answers": round(found.rate, 1), "p50": p50, "p95": p95, "p99": p99}
+        table.add(name, **row, failed=found.failed)
+    title = f"서버마다 스레드 {threads}개, 한 번에 요청 {args.requests}번, 돌아가며 {args.rounds}번 재어 가장 나은 것"
     keep("load", title, table, ("torch", "uvicorn", "starlette", "flask"))
 
 
@@ -424,8 +429,9 @@ def main():
         if name == "load":
             command.add_argument("--graph")
             command.add_argument("--users", default="1,8,32")
-            command.add_argument("--requests", type=int, default=400)
-            command.add_argument("--rounds", type=int, default=2)
+            command.add_argument("--requests", type=int, default=200)
+            command.add_argument("--rounds", type=int, default=3)
+            command.add_argument("--threads", type=int, default=1)
         if name == "soak":
             command.add_argument("--minutes", type=float, default=30)
             command.add_argument("--users", type=int, default=4)

@@ -61,7 +61,7 @@ def check_last_letter(answer: Any) -> str | None:
 # %% ../../nbs/checks/02_classification.ipynb #19f398f0
 @exercise(2, 2)
 def check_selective(answer: Any) -> str | None:
-    """답한 글의 비율과, 답한 글에서의 정확도."""
+    """답한 글의 비율과 그 글들의 정확도."""
     if blank(answer, np.array([[0.75, 0.25]]), np.array([0]), 0.5):
         return None
     draw = np.random.default_rng(22)
@@ -77,7 +77,7 @@ def check_selective(answer: Any) -> str | None:
             kept = top >= threshold
             what = f"글 {rows}건 가운데 확률이 {threshold} 이상인 {kept.sum()}건"
             assert near(number(share, "비율"), float(kept.mean())), (
-                f"{what}에만 답해야 하는데 비율이 {share}입니다. 문턱값과 같은 확률도 답하는 것에 듭니다."
+                f"{what}에만 답해야 하는데 비율이 {share}입니다. 확률이 문턱값과 같아도 답합니다."
             )
             if not kept.any():
                 assert near(number(right, "정확도"), float("nan")), (
@@ -95,7 +95,7 @@ def corpus_rows(
     labels: list[str],  # 있어야 할 레이블들
     ordered: bool = False,  # 레이블의 차례도 같아야 하는지
 ) -> list[Any]:
-    """말뭉치 클래스의 학습 예시들. 갖추지 못한 것이 있거나, 레이블마다 예시가 둘이 안 되거나, 글이 비었거나 겹치면 `AssertionError`."""
+    """말뭉치 클래스의 학습 예시들. 갖추지 못한 것이 있거나, 예시가 두 건보다 적은 레이블이 있거나, 글이 비었거나 겹치면 `AssertionError`."""
     from nlpbook_nbs.core.corpora import check_corpus
 
     mine = cls() if isinstance(cls, type) else cls
@@ -115,7 +115,7 @@ def corpus_rows(
         )
     counts = Counter(row.label for row in rows)
     for name in names:
-        assert counts[name] >= 2, f"레이블 {name!r}의 예시가 {counts[name]}건입니다. 둘 이상 넣으세요."
+        assert counts[name] >= 2, f"레이블 {name!r}의 예시가 {counts[name]}건입니다. 두 건 이상 넣으세요."
     texts = {(row.text_a, row.text_b) for row in rows}
     assert len(texts) == len(rows), "같은 글이 두 번 나옵니다. 서로 다른 글을 넣으세요."
     return rows

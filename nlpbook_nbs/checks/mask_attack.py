@@ -41,7 +41,7 @@ def check_exposure(answer: Any) -> str | None:
         what = f"후보 {len(scores)}개 가운데 {rank}등인 비밀의 노출도가 {found:.3f}비트로 나왔습니다."
         if near(found, most - math.log2(rank), 1e-5):
             continue
-        assert found >= -1e-9, f"{what} 꼴찌라도 0비트보다 작을 수는 없습니다. 순위가 1부터인지 보세요."
+        assert found >= -1e-9, f"{what} 꼴찌라도 0비트보다 작을 수는 없습니다. 순위를 1부터 매겼는지 보세요."
         assert not near(found, math.log(len(scores) / rank), 1e-5), (
             f"{what} 단위가 비트이려면 로그의 밑이 2여야 합니다."
         )
@@ -80,7 +80,7 @@ def check_auc(answer: Any) -> str | None:
         ties = sum(one == two for one in members for two in others) / len(pairs)
         for each in (wanted - ties / 2, wanted + ties / 2):
             assert not near(found, each, 1e-5), f"{what} 점수가 같은 쌍에는 반쪽 점수를 주세요."
-        assert not near(found, 1 - wanted, 1e-5), f"{what} 두 쪽을 바꾸어 세었습니다."
+        assert not near(found, 1 - wanted, 1e-5), f"{what} 학습한 글과 학습하지 않은 글을 바꾸어 세었습니다."
         raise AssertionError(
             f"{what} 학습한 글 하나와 학습하지 않은 글 하나를 짝지은 모든 쌍을 보았는지 확인하세요."
         )

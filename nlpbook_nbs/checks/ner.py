@@ -39,7 +39,7 @@ def random_entities(
     draw: random.Random,
     length: int,  # 글자 수
 ) -> list[tuple[int, int, str]]:
-    """겹치지 않는 개체명 `(시작, 끝, 종류)`들, 자리의 차례로."""
+    """서로 겹치지 않는 개체명 `(시작, 끝, 종류)`들을 자리의 차례로 늘어놓은 목록."""
     edges = sorted(draw.sample(range(length + 1), draw.randint(0, min(8, length + 1))))
     pairs = [(start, end) for start, end in itertools.pairwise(edges) if draw.random() < 0.6]
     return [(start, end, draw.choice(("PS", "OG", "DT"))) for start, end in pairs]

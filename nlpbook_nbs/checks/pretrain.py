@@ -59,8 +59,8 @@ def check_albert_size(answer: Any) -> str | None:
         what = f"albert_size{shape}가 {found:,}인데, 실제 모델보다 {gap:,}개 {'적습니다' if found < wanted else '많습니다'}."
         lost = [name for name, count in parts.items() if found + count == wanted]
         assert not lost, f"{what} {lost[0]}을(를) 빠뜨린 듯합니다."
-        assert not gap, f"{what} 편향과 층 정규화, H와 E를 바꾸어 쓴 곳이 없는지 보세요."
-    return "맞았습니다. ALBERT-base는 BERT-base의 아홉에 하나쯤입니다."
+        assert not gap, f"{what} 편향과 층 정규화를 빠뜨리거나 H와 E를 바꾸어 쓴 곳이 없는지 보세요."
+    return "맞았습니다. ALBERT-base의 매개변수는 BERT-base의 9분의 1쯤입니다."
 
 # %% ../../nbs/checks/10_pretrain.ipynb #d9e660e1
 def grouped(
@@ -106,7 +106,7 @@ def check_word_groups(answer: Any) -> str | None:
         assert sorted(place for group in found for place in group) == flat, (
             f"{what} 특수 토큰만 빼고 나머지 자리는 꼭 한 번씩 들어 있어야 합니다."
         )
-        assert found == wanted, f"{what} ## 조각이 앞의 낱말에 이어지는지, 특수 토큰 바로 다음인지 보세요."
+        assert found == wanted, f"{what} ## 조각이 앞 낱말에 이어지는지, 특수 토큰 다음에 오는지 보세요."
     return "맞았습니다."
 
 # %% ../../nbs/checks/10_pretrain.ipynb #e24d69e4
@@ -135,13 +135,13 @@ def check_perplexity(answer: Any) -> str | None:
             f"{what} 배치의 손실을 그냥 평균한 값입니다. 빈칸이 많은 배치를 그만큼 크게 반영하세요."
         )
         assert not near(found, mean, 1e-5), (
-            f"{what} 손실의 평균까지는 맞았습니다. 퍼플렉시티는 그다음에 한 걸음이 더 있습니다."
+            f"{what} 손실의 평균까지는 맞았습니다. 퍼플렉시티를 구하려면 한 걸음이 더 남았습니다."
         )
         each = sum(count * math.exp(loss) for loss, count in zip(losses, counts)) / sum(counts)
         assert not near(found, each, 1e-5), (
             f"{what} 배치마다 거듭제곱한 다음 평균한 값입니다. 평균이 먼저입니다."
         )
-        raise AssertionError(f"{what} 손실의 합을 빈칸의 수로 나누어 전체의 평균부터 구해 보세요.")
+        raise AssertionError(f"{what} 모든 배치를 합쳐 빈칸 하나마다의 손실이 평균 얼마인지부터 구해 보세요.")
     return "맞았습니다."
 
 # %% ../../nbs/checks/10_pretrain.ipynb #b7c70a76

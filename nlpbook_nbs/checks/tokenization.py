@@ -32,7 +32,7 @@ def check_utf8_bytes(answer: Any) -> str | None:
         found = whole(called(answer, text), "바이트 수")
         points = sorted({ord(letter) for letter in text})
         assert found == len(text.encode()), (
-            f"{shown(text, 40)}의 바이트 수가 {found}(으)로 나왔습니다. 코드 포인트 {shown(points, 60)}마다 몇 바이트인지 경계를 다시 보세요."
+            f"{shown(text, 40)}의 바이트 수가 {found}(으)로 나왔습니다. 코드 포인트 {shown(points, 60)}이(가) 저마다 몇 바이트인지, 경계의 값을 다시 보세요."
         )
     return "맞았습니다. 한글로 된 글은 글자 수의 세 배쯤 됩니다."
 
@@ -124,7 +124,7 @@ def check_count_splits(answer: Any) -> str | None:
     for word, vocab in cases:
         found = whole(called(answer, word, CountedVocab(vocab)), "방법의 수")
         assert found == _count_splits(word, vocab), (
-            f"count_splits({shown(word)}, {sorted(vocab)})이(가) {found}(으)로 나왔습니다. 짧은 낱말에서 하나하나 적어 가며 세어 보세요."
+            f"count_splits({shown(word)}, {sorted(vocab)})이(가) {found}(으)로 나왔습니다. 짧은 낱말의 방법을 손으로 하나하나 적어 보고 견주세요."
         )
     return "맞았습니다. 40글자만 되어도 1억 6천만 가지입니다. 하나하나 늘어놓지 않고 자리마다 더하는 것이 비터비와 EM의 비결입니다."
 

@@ -37,7 +37,7 @@ def check_my_softmax(answer: Any) -> str | None:
         wanted = [math.exp(score - max(scores)) / total for score in scores]
         what = f"{shown(scores, 60)}에서 나온 {shown(found, 60)}"
         assert all(math.isfinite(each) and each >= 0 for each in found), (
-            f"{what}: 확률은 0보다 작을 수 없고 넘쳐도 안 됩니다."
+            f"{what}: 확률은 0보다 작을 수 없고, 계산이 넘쳐 inf나 nan이 되어서도 안 됩니다."
         )
         assert near(math.fsum(found), 1.0, 1e-5), f"{what}: 합이 1이 아니라 {math.fsum(found):g}입니다."
         assert near(found, wanted, 1e-5), f"{what}: 점수가 1 커질 때마다 확률이 e배가 되는지 보세요."
@@ -58,7 +58,7 @@ def check_local_mask(answer: Any) -> str | None:
                     assert seen == (abs(i - j) <= width), (
                         f"local_mask({n}, {width})[{i}][{j}]이(가) {seen}입니다. {i}번과 {j}번이 몇 칸 떨어졌는지 보세요."
                     )
-    return "맞았습니다. 이렇게 가리면 토큰의 쌍이 길이의 제곱이 아니라 길이에 비례합니다."
+    return "맞았습니다. 이렇게 가리면 보는 토큰 쌍의 수가 길이의 제곱이 아니라 길이에 비례합니다."
 
 # %% ../../nbs/checks/09_transformer.ipynb #fa2e67b0
 def _gpt2_parts(vocab: int, positions: int, hidden: int, layers: int) -> dict[str, int]:

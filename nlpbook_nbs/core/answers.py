@@ -82,7 +82,7 @@ def truth(
     value: Any,  # 답
     what: str = "답",  # 도움말에 적을 이름
 ) -> bool:
-    """참이나 거짓. NumPy와 PyTorch의 것, 0과 1도 받습니다. 아니면 `AssertionError`."""
+    """참이나 거짓. NumPy와 PyTorch의 참·거짓, 0과 1도 받습니다. 아니면 `AssertionError`."""
     found = value.tolist() if hasattr(value, "tolist") else value
     assert isinstance(found, (bool, int)) and found in (0, 1), (
         f"{what}은(는) True나 False여야 하는데 {shown(value)}입니다."
@@ -108,7 +108,7 @@ def listed(
 def near(
     found: Sequence[float] | float,  # 나온 값
     wanted: Sequence[float] | float,  # 바른 값
-    tolerance: float = 1e-6,  # 상대 오차. 0에 가까운 값에서는 이 값의 백만분의 일까지 절대 오차를 봅니다
+    tolerance: float = 1e-6,  # 상대 오차. 0에 가까운 값에서는 절대 오차가 이 값의 백만분의 일까지이면 같다고 봅니다
 ) -> bool:
     """값이(목록이면 원소마다) 오차 안에서 같은지. `nan`끼리는 같은 것으로 봅니다."""
     if isinstance(wanted, Sequence):

@@ -114,7 +114,7 @@ def text_width(
     text: str,
     size: float = 13,  # 글자의 크기
 ) -> float:
-    """글 한 줄의 너비를 어림한 값 (픽셀)."""
+    """대강 계산한 글 한 줄의 너비 (픽셀)."""
     return size * sum(1.0 if ord(letter) > 0x2E7F else 0.6 for letter in text)
 
 

@@ -35,7 +35,7 @@ class ServiceTable:
     def __init__(
         self,
         source: str = "",  # 어떻게 쟀는지 적은 한 줄
-        verdict: str = "",  # 차이가 얼마만 한 것인지 말하는 글
+        verdict: str = "",  # 차이를 어떻게 보아야 하는지 설명하는 글
     ) -> None:
         self.rows: list[tuple[str, Mapping[str, Any]]] = []
         self.source, self.verdict = source, verdict
