@@ -48,7 +48,8 @@ def remember(name, seconds, mb):
 
 def run(path):
     book = nbformat.read(path, as_version=4)
-    measured = re.match(r"\d\d_", path.name) and sys.platform == "linux"
+    is_chapter = re.match(r"\d\d_", path.name) and path.resolve().parent.name == "nbs"
+    measured = is_chapter and sys.platform == "linux"
     if measured:  # 마지막에 셀 하나를 더해 커널이 쓴 메모리(KiB)를 묻고, 저장할 때는 뺍니다.
         book.cells.append(nbformat.v4.new_code_cell(MEASURE))
     start = time.perf_counter()
