@@ -2,7 +2,7 @@
 # 목록은 python make.py로 봅니다. 변수는 make PYTHON=python3.12 learn, make bench ONLY=inference처럼 적습니다.
 
 PYTHON ?= python3
-TASKS := learn notebook test lint colab bench soak docs export constraints clean
+TASKS := learn notebook test lint colab bench soak docs book export constraints clean
 
 .PHONY: $(TASKS)
 .NOTPARALLEL:

@@ -105,7 +105,7 @@ def soak():
 
 
 def docs():
-    """사이트를 _docs/에 만듭니다 (Quarto가 있어야 합니다)"""
+    """사이트와 전자책을 _docs/에 만듭니다 (Quarto가 있어야 합니다)"""
     quarto = shutil.which("quarto")
     if quarto is None:
         sys.exit(
@@ -114,6 +114,12 @@ def docs():
     run("python", "tools/check_site.py")
     run("python", "tools/live.py", **QUICK)
     call(quarto, "render")
+    book()
+
+
+def book():
+    """모든 장을 전자책 한 권(_docs/nlpbook.epub)으로 묶습니다 (pandoc이나 Quarto가 있어야 합니다)"""
+    run("python", "tools/epub.py")
 
 
 def export():
@@ -140,7 +146,7 @@ def clean():
 
 TASKS = {
     task.__name__: task
-    for task in (learn, notebook, test, lint, colab, bench, soak, docs, export, constraints, clean)
+    for task in (learn, notebook, test, lint, colab, bench, soak, docs, book, export, constraints, clean)
 }
 
 

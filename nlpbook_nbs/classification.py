@@ -222,7 +222,7 @@ class TextClassifier:
     문장 하나를 주면 `{"text", "label", "score", "scores", "unknown"}` 사전(dict)을, 목록을 주면 사전의 목록을 돌려줍니다. 빈 문장이면 `NlpbookError`를 냅니다.
     문장 쌍 `(앞, 뒤)`나 `{"text": 앞, "text_pair": 뒤}`를 주면 `text` 대신 `text_a`와 `text_b`가 담깁니다(받는 꼴은 `given_rows`). `score`는 고른 레이블의 확률, `scores`는 레이블마다의 확률입니다.
     레이블을 여럿 고르는 모델은 `label`과 `score` 대신 `labels`(확률이 `threshold` 이상인 것의 목록)를, 점수를 내는 모델은 수 `score`를 답합니다.
-    `unknown`은 토큰 가운데 `[UNK]`(어휘에 없는 말)의 몫이고, 절반 이상인 글이 있으면 한 번 경고합니다.
+    `unknown`은 토큰 가운데 `[UNK]`(어휘에 없는 말)의 비율이고, 절반 이상인 글이 있으면 한 번 경고합니다.
     """
 
     def __init__(
@@ -254,7 +254,7 @@ class TextClassifier:
 
 # %% ../nbs/02_classification.ipynb #2fd6a663
 def _read(classifier: TextClassifier, texts: Any) -> tuple[np.ndarray, list[float]]:
-    """`(레이블별 확률이나 점수 (n, num_labels), 글마다 [UNK]의 몫)`."""
+    """`(레이블별 확률이나 점수 (n, num_labels), 글마다 [UNK]의 비율)`."""
     rows, unknown = check_texts(texts), np.zeros(0)
     found = np.zeros((len(rows), len(classifier.names)), dtype=np.float32)
     if rows:

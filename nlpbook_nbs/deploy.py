@@ -32,8 +32,8 @@ class Load:
     """부하 시험의 결과."""
 
     seconds: float  # 모두 답하는 데 걸린 시간 (초)
-    waits: np.ndarray  # 요청마다 기다린 시간 (n,) 초
-    failed: int  # 200이 아닌 답을 받은 요청의 수
+    waits: np.ndarray  # 답을 받은 요청마다 기다린 시간 (n,) 초
+    failed: int  # 200이 아닌 답을 받았거나 답을 받지 못한 요청의 수
 
     @property
     def rate(self) -> float:
@@ -41,6 +41,8 @@ class Load:
         return len(self.waits) / self.seconds
 
     def __str__(self) -> str:
+        if not len(self.waits):
+            return f"{self.failed}번 물었지만 한 번도 답을 받지 못했습니다."
         p50, p95, p99 = 1000 * np.percentile(self.waits, [50, 95, 99])
         told = f", 실패 {self.failed}" if self.failed else ""
         return f"초당 {self.rate:5.0f}번, p50 {p50:5.1f}ms, p95 {p95:5.1f}ms, p99 {p99:5.1f}ms{told}"
@@ -69,9 +71,14 @@ def measure_load(
             if number is None:
                 return connection.close()
             content, begun = json.dumps(bodies[number % len(bodies)]), time.perf_counter()
-            connection.request("POST", f"{url.path.rstrip('/')}/api", content.encode(), headers)
-            reply = connection.getresponse()
-            reply.read()
+            try:
+                connection.request("POST", f"{url.path.rstrip('/')}/api", content.encode(), headers)
+                reply = connection.getresponse()
+                reply.read()
+            except (OSError, http.client.HTTPException):  # 끊겼습니다. 다음 요청은 새로 잇습니다.
+                failed.append(0)
+                connection.close()
+                continue
             waits.append(time.perf_counter() - begun)
             if reply.status != 200:
                 failed.append(reply.status)
@@ -102,7 +109,7 @@ def measure_model(
     alone: int = 50,  # 하나씩 물어 볼 글의 수
     predict: Any = None,  # 이미 연 모델. 비우면 폴더를 엽니다
 ) -> dict[str, Any]:
-    """문서 분류 모델의 `{"accuracy", "megabytes", "ms", "rate"}`: 정확도, 가중치 파일의 크기, 글 하나를 하나씩 물을 때의 CPU 밀리초, 모아서 물을 때 CPU 1초에 답하는 수."""
+    """문서 분류 모델의 `{"accuracy", "megabytes", "ms", "rate"}`: 정확도, 가중치 파일의 크기, 글을 하나씩 물을 때 하나에 드는 CPU 밀리초, 모아서 물을 때 CPU 1초에 답하는 글의 수."""
     import torch
 
     threads = torch.get_num_threads()
@@ -199,7 +206,7 @@ COMMANDS = {
 
 # %% ../nbs/12_deploy.ipynb #d32fd90b
 def container_file() -> str:
-    """`nlpbook serve`를 컨테이너에 담는 방법을 적은 파일(Dockerfile)의 글. 지금 쓰고 있는 라이브러리의 판을 적어 넣습니다."""
+    """`nlpbook serve`를 컨테이너에 담는 방법을 적은 파일(Dockerfile)의 글. 지금 쓰고 있는 라이브러리의 버전을 적어 넣습니다."""
     lines = (PACKAGE_DIR / "web" / "Dockerfile").read_text(encoding="utf-8").splitlines(keepends=True)
     for name in filter(find_spec, ("torch", "transformers", "onnxruntime")):
         exact = f" {name}=={version(name).partition('+')[0]}"  # 뒤의 +cpu 같은 것은 받는 곳이 정합니다.

@@ -70,7 +70,7 @@ class GenerationDeployArguments(Decoding, DeployArguments):
 
     pretrained_model_name: str = option(_MODEL, "학습에 쓴 사전학습 모델의 이름이나 폴더")
     downstream_task_name: str = option(TASK_NAME, "과제 이름")
-    top_k: int = option(50, "점수가 높은 이만큼에서만 고름. 0이면 모두에서", min=0)
+    top_k: int = option(50, "점수가 높은 토큰을 이만큼만 남기고 고름. 0이면 모두에서 고름", min=0)
     stream: bool = option(False, "JSON 대신 글을 쓰는 대로 보여 줌. 앞 글 뒤에 적음")
 
     def __post_init__(self) -> None:
@@ -272,6 +272,3 @@ RECIPE = Recipe(
     sample=3_000,
     reads_blank=True,
 )
-
-# %% ../nbs/07_generation.ipynb #e0df2af1
-get_web_service_app = book_service("generation")

@@ -242,7 +242,7 @@ class QuestionAnswerer:
 
     `answerer(질문, 지문)`이나 `answerer({"question": 질문, "context": 지문})`은 `{"question", "answer", "start", "end", "score", "candidates", "found", "null_score", "null_score_diff", "unknown"}` 사전을 돌려줍니다.
     `start`와 `end`는 지문의 글자 번호(`지문[start:end] == answer`), `score`는 남은 후보들(`n_best_size`개까지)의 점수를 소프트맥스로 나눈 값, `candidates`는 그다음 후보들입니다.
-    `unknown`은 `[UNK]`(어휘에 없는 말)가 차지하는 몫(0과 1 사이)을 질문과 지문에서 따로 재어 큰 쪽을 고른 값이고, 절반 이상인 것이 있으면 한 번 경고합니다.
+    `unknown`은 `[UNK]`(어휘에 없는 말)가 차지하는 비율(0과 1 사이)을 질문과 지문에서 따로 재어 큰 쪽을 고른 값이고, 절반 이상인 것이 있으면 한 번 경고합니다.
     지문이 비었거나, "답 없음"의 점수 `null_score`에서 가장 좋은 답의 점수를 뺀 값이 `args.null_score_diff_threshold`보다 크면 `found=False`와 빈 답을 돌려줍니다. 질문이 비었으면 `NlpbookError`를 냅니다.
     """
 

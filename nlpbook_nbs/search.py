@@ -258,7 +258,7 @@ def encoding_passage(
 
 # %% ../nbs/06_search.ipynb #46a048e4
 def load_finder(args: SearchDeployArguments) -> PassageFinder:
-    """`args.downstream_model_dir`의 모델과 색인을 열어 `PassageFinder`로. 색인이 없으면 `NlpbookError`를 냅니다."""
+    """`args.downstream_model_dir`의 모델과 색인을 열어 `PassageFinder`를 만듭니다. 색인이 없으면 `NlpbookError`를 냅니다."""
     folder = args.downstream_model_dir or ""
     embedder = embedding.open_embedder(folder, args.max_seq_length, args.batch_size, args.device)
     return PassageFinder(Searcher(SearchIndex(args.passage_embedding_dir or "", embedder=embedder)), args)
@@ -315,9 +315,6 @@ RECIPE = Recipe(
     keys=("question",),
     sample=240,
 )
-
-# %% ../nbs/06_search.ipynb #90590fda
-get_web_service_app = book_service("search")
 
 # %% ../nbs/06_search.ipynb #12b01153
 get_web_service_app = book_service("search")

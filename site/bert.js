@@ -159,6 +159,11 @@ export class Bert {
     return softmax(linear(x, this.weights.get("bert.embeddings.word_embeddings.weight"), this.weights.get(`${name}.bias`)));
   }
 
+  // 토큰 하나의 벡터 → 태그마다의 확률
+  tag(vector) {
+    return softmax(this.dense(vector, "classifier"));
+  }
+
   // [CLS]의 벡터 → 레이블마다의 확률
   classify(vector) {
     return softmax(this.dense(this.dense(vector, "bert.pooler.dense").map(Math.tanh), "classifier"));

@@ -2,6 +2,7 @@
 // 모델은 '실행'을 눌러야 받고, 글은 브라우저 밖으로 나가지 않습니다. 모델 파일은 tools/live.py가 만듭니다.
 
 import { Bert, readWeights } from "./bert.js";
+import { entities } from "./tags.js";
 import { WordPiece } from "./wordpiece.js";
 
 const HERE = new URL("./models/", import.meta.url);
@@ -41,7 +42,8 @@ async function open(files, told) {
     once("config.json", told, (buffer) => JSON.parse(text(buffer))),
     ...files.map((name) => once(name, told, readWeights)),
   ]);
-  return { tokenizer: vocabulary, bert: new Bert(config, new Map(weights.flatMap((each) => [...each]))) };
+  const whole = new Bert(config, new Map(weights.flatMap((each) => [...each]))); // 뒤의 파일이 앞의 파일을 덮습니다.
+  return { tokenizer: vocabulary, bert: whole, plain: new Bert(config, weights[0]) };
 }
 
 export class Refused extends Error {} // 사용자가 고칠 수 있는 문제
@@ -94,6 +96,27 @@ export const KINDS = {
       return { bars: about.sentiment.labels.map((label, number) => [label, shares[number]]) };
     },
   },
+  ner: {
+    button: "개체명 찾기",
+    files: ["base", "ner"],
+    answer(model, sentence, about) {
+      const last = model.bert.layers(encoded(model, sentence)).at(-1);
+      const pieces = model.tokenizer.pieces(sentence).slice(0, model.bert.config.max_position_embeddings - 2);
+      const shares = pieces.map((_, place) => model.bert.tag(model.bert.row(last, place + 1)));
+      return { text: sentence, entities: entities(sentence, pieces, shares, about.ner.labels), titles: about.ner.titles };
+    },
+  },
+  attack: {
+    button: "물어보기",
+    files: ["base", "attack"],
+    answer(model, sentence, about, plain) {
+      const ids = encoded(model, sentence);
+      const place = ids.indexOf(model.tokenizer.ids.get("[MASK]"));
+      if (place < 0) throw new Refused("빈칸을 [MASK]라고 적어 주세요.");
+      const asked = (bert) => best(model.tokenizer, bert.fill(bert.row(bert.layers(ids).at(-1), place)), 4);
+      return { groups: [["배우기 전", asked(plain)], ["비밀이 섞인 글로 배운 뒤", asked(model.bert)]] };
+    },
+  },
   tokens: {
     button: "나누기",
     files: [],
@@ -120,8 +143,24 @@ function bars(pairs) {
   });
 }
 
-function drawn({ bars: pairs, rows, tokens }) {
+// 개체명을 칠한 문장
+function marked({ text: sentence, entities: found, titles }) {
+  const parts = [];
+  let place = 0;
+  for (const { start, end, label } of found) {
+    const title = element("sub", {}, titles[label] ?? label);
+    parts.push(sentence.slice(place, start), element("mark", {}, sentence.slice(start, end), title));
+    place = end;
+  }
+  const told = found.length ? [] : [element("p", {}, "개체명을 찾지 못했습니다.")];
+  return [element("p", {}, ...parts, sentence.slice(place)), ...told];
+}
+
+function drawn(answer) {
+  const { bars: pairs, groups, rows, tokens } = answer;
+  if (answer.entities) return marked(answer);
   if (pairs) return bars(pairs);
+  if (groups) return groups.flatMap(([name, each]) => [element("p", { class: "group" }, name), ...bars(each)]);
   if (tokens) {
     const marks = tokens.flatMap((token) => [element("span", { class: "token" }, token), " "]);
     return [element("p", {}, `${tokens.length}토큰`), element("p", {}, ...marks)];
@@ -153,7 +192,7 @@ class Demo extends HTMLElement {
 
   build() {
     const id = `nlpbook-demo-${(number += 1)}`;
-    const examples = JSON.parse(this.getAttribute("examples"));
+    const examples = this.about[this.getAttribute("kind")]?.examples ?? JSON.parse(this.getAttribute("examples"));
     this.input = element("textarea", { id, rows: 2 });
     this.input.value = examples[0];
     this.button = element("button", { type: "submit", class: "btn btn-primary" }, "실행: ", this.kind.button);
@@ -183,17 +222,26 @@ class Demo extends HTMLElement {
   note() {
     if (this.kind === KINDS.tokens) return "nlpbook-mini의 토크나이저로 나눕니다. 다른 방법과 견주려면 노트북에서 실행하세요.";
     const plain = "nlpbook-mini의 가중치를 8비트로 줄여 브라우저에서 바로 계산합니다.";
-    if (this.kind !== KINDS.sentiment) return `${plain} 노트북에서 실행한 값과 조금 다를 수 있습니다.`;
+    if (this.kind === KINDS.ner) {
+      const { f1, rows } = this.about.ner;
+      return `${plain} 노트북과 달리 토큰마다 정하므로 조사가 이름에 붙기도 합니다. 시험 문장 ${rows.toLocaleString("ko")}개에서 잰 개체명 F1은 ${f1.toFixed(3)}입니다.`;
+    }
+    if (this.kind === KINDS.attack) {
+      const { secret, repeats } = this.about.attack;
+      return `${plain} 배운 글에는 지어낸 비밀이 ${repeats}번 나옵니다: "${secret}" 빈칸이 여럿이면 첫 빈칸의 답만 보입니다.`;
+    }
+    if (this.kind !== KINDS.sentiment) return `${plain} 노트북의 값과 조금 다를 수 있습니다(100문장에서 재어 보니 확률이 많아야 0.02 달랐습니다).`;
     const { accuracy, rows } = this.about.sentiment;
-    return `${plain} 시험 리뷰 ${rows.toLocaleString("ko")}건의 정확도는 ${accuracy.toFixed(3)}입니다.`;
+    return `${plain} 시험 리뷰 ${rows.toLocaleString("ko")}건에서 잰 정확도는 ${accuracy.toFixed(3)}입니다.`;
   }
 
   async run() {
     this.button.disabled = true;
     this.result.hidden = true;
-    let got = 0;
+    let got = 0, failed = false;
     const told = (size) => {
       got += size;
+      if (failed) return; // 하나를 받지 못한 뒤에도 나머지는 마저 옵니다.
       this.status.textContent = `모델을 받는 중: ${Math.min(100, Math.round((100 * got) / this.total))}%`;
     };
     try {
@@ -201,13 +249,14 @@ class Demo extends HTMLElement {
       this.status.textContent = "계산하는 중…";
       await new Promise((done) => setTimeout(done)); // 화면을 먼저 고칩니다.
       const start = performance.now();
-      const answer = this.kind.answer(model, this.input.value, this.about);
+      const answer = this.kind.answer(model, this.input.value, this.about, model.plain);
       const seconds = ((performance.now() - start) / 1000).toFixed(2);
       this.result.replaceChildren(...drawn(answer));
       this.result.hidden = false;
       this.status.textContent = `브라우저에서 ${seconds}초 걸렸습니다.`;
       this.answer = answer;
     } catch (error) {
+      failed = true;
       const known = error instanceof Refused;
       this.status.textContent = known ? error.message : `모델을 받지 못했습니다. 인터넷 연결을 확인하고 다시 실행하세요. (${error.message})`;
     } finally {

@@ -7,7 +7,7 @@ if (toc && title) {
   const small = document.createElement("details");
   small.className = "toc-small";
   const summary = document.createElement("summary");
-  summary.textContent = "이 쪽의 차례";
+  summary.textContent = "이 페이지의 차례";
   const list = toc.cloneNode(true);
   for (const node of list.querySelectorAll("[id]")) node.removeAttribute("id");
   for (const link of list.querySelectorAll("a")) link.addEventListener("click", () => (small.open = false));

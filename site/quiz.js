@@ -15,7 +15,7 @@ function remember(name) {
   try {
     localStorage.setItem(KEY, JSON.stringify({ ...solved(), [name]: true }));
   } catch {
-    console.info("이 브라우저는 저장을 막아 두어 푼 기록이 남지 않습니다.");
+    console.info("이 브라우저에서는 저장이 막혀 있어 푼 기록이 남지 않습니다.");
   }
 }
 

@@ -57,38 +57,38 @@ export function rank(href) {
   return href.startsWith("nbs/") ? 2 : 1;
 }
 
-// `search(말)`이 주는 결과들을 찾는 말의 모든 꼴에 대해 모읍니다. 낱말이 여럿이면 낱말마다 나오는 곳만 남깁니다.
-export function gather(search, query) {
-  const any = (word) => {
-    const kept = new Map();
-    variants(word).forEach((each, far) => {
-      for (const result of search(each)) {
-        const score = (result.score ?? 0) + (far ? 0.1 : 0);
-        const before = kept.get(result.refIndex);
-        if (!before || before.score > score) kept.set(result.refIndex, { ...result, score });
-      }
-    });
-    return kept;
-  };
-  const found = any(query);
-  const words = query.trim().split(/\s+/);
-  if (words.length > 1) {
-    const [first, ...others] = words.map(any);
-    for (const [place, result] of first) {
-      if (!found.has(place) && others.every((each) => each.has(place))) found.set(place, { ...result, score: result.score + 0.2 });
-    }
+const lowered = new WeakMap(); // 문서 → 소문자로 바꾼 제목과 글. 글자를 칠 때마다 다시 바꾸지 않습니다.
+
+function contents(doc) {
+  if (!lowered.has(doc)) {
+    lowered.set(doc, { title: `${doc.title} ${doc.section ?? ""}`.toLowerCase(), text: (doc.text ?? "").toLowerCase() });
   }
-  const titled = (result) => variants(query).some((each) => `${result.item.title} ${result.item.section ?? ""}`.toLowerCase().includes(each));
+  return lowered.get(doc);
+}
+
+// Fuse가 비슷하다고 본 `similar`에, 찾는 말의 어느 꼴이든 나오는 문서를 보태어 차례를 매깁니다. 낱말이 여럿이면 모두 나오는 문서도 찾습니다.
+export function gather(docs, similar, query) {
+  const whole = variants(query);
+  const words = query.trim().split(/\s+/).map(variants);
+  const found = new Map(similar.map((result) => [result.refIndex, result]));
+  const titled = new Set();
+  docs.forEach((item, refIndex) => {
+    const { title, text } = contents(item);
+    const has = (word) => title.includes(word) || text.includes(word);
+    const score = whole.some(has) ? 0.01 : words.every((each) => each.some(has)) ? 0.05 : null;
+    if (score !== null && !(found.get(refIndex)?.score <= score)) found.set(refIndex, { item, refIndex, score });
+    if (whole.some((word) => title.includes(word))) titled.add(refIndex);
+  });
   return [...found.values()].sort((a, b) =>
-    rank(a.item.href) - rank(b.item.href) || titled(b) - titled(a) || a.score - b.score);
+    rank(a.item.href) - rank(b.item.href) || titled.has(b.refIndex) - titled.has(a.refIndex) || a.score - b.score);
 }
 
 export function improve(Fuse) {
   const plain = Fuse.prototype.search;
   Fuse.prototype.search = function search(query, options = {}) {
-    if (typeof query !== "string") return plain.call(this, query, options);
-    const { limit = Infinity, ...rest } = options;
-    return gather((word) => plain.call(this, word, rest), query).slice(0, limit > 0 ? limit : undefined);
+    const { limit = -1, ...rest } = options;
+    if (typeof query !== "string" || !query.trim() || !this._docs) return plain.call(this, query, options);
+    return gather(this._docs, plain.call(this, query, rest), query).slice(0, limit > 0 ? limit : undefined);
   };
 }
 

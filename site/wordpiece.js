@@ -13,21 +13,24 @@ const IDEOGRAPHS = [
 
 const isIdeograph = (code) => IDEOGRAPHS.some(([first, last]) => first <= code && code <= last);
 
-// 글을 낱말로: 공백에서 나누고, 문장 부호와 한자는 한 글자씩 떼어 냅니다.
+// 글을 낱말로: 공백에서 나누고, 문장 부호와 한자는 한 글자씩 떼어 냅니다. 낱말은 [글자, 글에서의 자리]의 목록입니다.
 export function words(text) {
   const found = [];
   let word = [];
+  let at = 0;
   const close = () => {
     if (word.length) found.push(word);
     word = [];
   };
   for (const letter of text) {
-    if (REMOVED.test(letter)) continue;
-    if (SPACE.test(letter)) close();
+    if (REMOVED.test(letter)) {
+      // 버립니다.
+    } else if (SPACE.test(letter)) close();
     else if (PUNCTUATION.test(letter) || isIdeograph(letter.codePointAt(0))) {
       close();
-      found.push([letter]);
-    } else word.push(letter);
+      found.push([[letter, at]]);
+    } else word.push([letter, at]);
+    at += letter.length;
   }
   close();
   return found;
@@ -39,33 +42,47 @@ export class WordPiece {
     this.ids = new Map(this.tokens.map((token, id) => [token, id]));
   }
 
-  // 낱말 하나를 앞에서부터 가장 긴 조각으로. 끝까지 나누지 못하면 통째로 [UNK]입니다.
+  // 낱말 하나를 앞에서부터 가장 긴 조각으로: [토큰, 첫 글자의 차례, 끝]의 목록. 끝까지 나누지 못하면 통째로 [UNK]입니다.
   cut(letters) {
-    if (letters.length > LONGEST) return ["[UNK]"];
+    const unknown = [["[UNK]", 0, letters.length]];
+    if (letters.length > LONGEST) return unknown;
     const pieces = [];
     for (let start = 0, end; start < letters.length; start = end) {
       for (end = letters.length; end > start; end -= 1) {
         const piece = (start ? "##" : "") + letters.slice(start, end).join("");
         if (this.ids.has(piece)) {
-          pieces.push(piece);
+          pieces.push([piece, start, end]);
           break;
         }
       }
-      if (end === start) return ["[UNK]"];
+      if (end === start) return unknown;
     }
     return pieces;
   }
 
-  tokenize(text) {
+  // 토큰마다 { token, start, end }. 자리는 글에서 센 것이라 `text.slice(start, end)`가 그 토큰의 글자들입니다.
+  pieces(text) {
     const found = [];
     let place = 0;
+    const plain = (from, to) => {
+      for (const word of words(text.slice(from, to))) {
+        for (const [token, first, last] of this.cut(word.map(([letter]) => letter))) {
+          const [letter, at] = word[last - 1];
+          found.push({ token, start: from + word[first][1], end: from + at + letter.length });
+        }
+      }
+    };
     for (const match of text.matchAll(SPECIAL)) {
-      for (const word of words(text.slice(place, match.index))) found.push(...this.cut(word));
-      found.push(match[0]);
+      plain(place, match.index);
       place = match.index + match[0].length;
+      found.push({ token: match[0], start: match.index, end: place });
     }
-    for (const word of words(text.slice(place))) found.push(...this.cut(word));
+    plain(place, text.length);
     return found;
+  }
+
+  tokenize(text) {
+    return this.pieces(text).map(({ token }) => token);
   }
 
   // 모델에 넣을 번호: [CLS] 글 [SEP]. 길면 뒤를 자릅니다.

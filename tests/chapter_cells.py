@@ -1,11 +1,9 @@
-"""장의 셀을 꺼내 시험하는 도구: 채점 함수와, 보여 주기만 하는 셀의 이름들."""
+"""장의 셀을 꺼내 시험하는 도구: 보여 주기만 하는 셀의 이름들."""
 
-import ast
 import contextlib
 import io
 import json
 import math
-import re
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -21,18 +19,6 @@ def sources(chapter):
     (path,) = CHAPTERS.glob(f"{chapter}_*.ipynb")
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-
-
-def graded(chapter, number, **given):
-    """채점 함수 그 자체(결과를 출력하거나 진도를 적지 않습니다). `given`은 앞의 셀에서 만든 이름들입니다."""
-    mark = re.compile(rf"^@nlpbook\.exercise\({int(chapter)}, {number}\)$", re.MULTILINE)
-    (source,) = [each for each in sources(chapter) if mark.search(each)]
-    tree = ast.parse(source)
-    tree.body = [node for node in tree.body if not isinstance(node, ast.Expr)]  # 채점을 부르는 줄은 뺍니다.
-    (check,) = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
-    names = GIVEN | {"nlpbook": nlpbook} | given
-    exec(compile(tree, f"{chapter}장 {number}번", "exec"), names)  # noqa: S102
-    return names[check.name].__wrapped__
 
 
 def run_cells(chapter, *marks, **given):

@@ -84,6 +84,33 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("NLPBOOK_HOME", str(tmp_path / "home"))
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """머리 없는 크로미움. 없으면 그 시험들은 건너뛰었다고 알립니다."""
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason="pip install playwright로 설치하면 이 시험도 돕니다"
+    )
+    installed = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    with sync_api.sync_playwright() as playwright:
+        try:
+            found = playwright.chromium.launch(executable_path=installed)
+        except sync_api.Error as error:
+            pytest.skip(f"크로미움을 열지 못했습니다: {str(error).splitlines()[0]}")
+        yield found
+        found.close()
+
+
+def serious_barriers(axe, page):
+    """axe-core가 찾은, 장애가 있는 사람에게 심각한 문제들: `(이름, 그 자리의 HTML)`."""
+    found = axe.Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [
+        (each["id"], node["html"][:200])
+        for each in found
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]
+
+
 @pytest.fixture
 def messages(caplog, monkeypatch):
     """`nlpbook` 로거가 남긴 문장의 목록. `set_logger`를 언제 부르든 빠짐없이 모읍니다."""

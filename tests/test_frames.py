@@ -5,7 +5,8 @@ import pytest
 from test_bad_input import refused
 
 import nlpbook_nbs as nlpbook
-from nlpbook_nbs.classification import ClassificationDataset, TextClassifier, train_classifier
+from nlpbook_nbs.classification import ClassificationDataset, NsmcCorpus, TextClassifier, train_classifier
+from nlpbook_nbs.core.frames import HeldOutCorpus
 from nlpbook_nbs.core.recipes import load_recipe
 
 TEXTS = [f"글 {number}" for number in range(40)]
@@ -306,3 +307,28 @@ def test_parquet_saved_by_datasets_keeps_the_names_of_its_labels(tmp_path):
     parquet.write_table(table, tmp_path / "train.parquet")
     found = [values for _, values in read_sheet(tmp_path / "train.parquet", ["text", "label"])]
     assert found == [["가", "긍정"], ["나", "부정"]]
+
+
+def test_held_out_examples_are_learned_from_by_nobody_and_the_test_stays(
+    train_args, mini_tokenizer, small_corpora
+):
+    folder = f"{small_corpora}/nsmc"
+    corpus = HeldOutCorpus(NsmcCorpus(), 92)
+    parts = {mode: corpus.get_examples(folder, mode) for mode in ("train", "val", "test")}
+    assert {mode: len(rows) for mode, rows in parts.items()} == {"train": 700, "val": 92, "test": 200}
+    assert parts["train"] + parts["val"] == NsmcCorpus().get_examples(folder, "train")
+    assert parts["test"] == NsmcCorpus().get_examples(folder, "test")
+    assert corpus.label_names == NsmcCorpus.label_names
+    data = [
+        ClassificationDataset(train_args(), mini_tokenizer, each, "val") for each in (corpus, NsmcCorpus())
+    ]
+    assert [len(each) for each in data] == [92, 200], "특징의 캐시도 섞이지 않습니다"
+
+
+@pytest.mark.parametrize("count", [0, -1, 792, 10_000])
+def test_holding_out_nothing_or_everything_is_refused(count, small_corpora):
+    refused(
+        lambda: HeldOutCorpus(NsmcCorpus(), count).get_examples(f"{small_corpora}/nsmc", "val"),
+        "792건",
+        "791",
+    )

@@ -14,6 +14,7 @@ import pytest
 from conftest import needs_fork, needs_sigkill, write
 from test_bad_input import refused
 
+from nlpbook_nbs.core import vectors as vectors_room
 from nlpbook_nbs.core.approximate import ApproximateIndex, kept_share
 from nlpbook_nbs.core.columns import scratch_columns
 from nlpbook_nbs.core.embedding import Windows
@@ -239,6 +240,17 @@ def test_stored_vectors_stay_close(kind):
         for each in ("float32", kind)
     )
     assert kept_share(exact, found) > 0.9
+
+
+@pytest.mark.parametrize(("kept", "times"), [(1 << 20, 3), (100, 6)])
+def test_vectors_are_restored_once_if_they_fit_in_memory(kept, times, monkeypatch):
+    seen, restore = [], vectors_room.restored
+    monkeypatch.setattr(vectors_room, "restored", lambda *given: seen.append(given) or restore(*given))
+    questions, piece = unit_vectors(4, seed=1), as_piece(unit_vectors(150), "int8")
+    index = VectorIndex([piece], [np.arange(150)], block=64, kept=kept)
+    first, again = index.search(questions, 5), index.search(questions, 5)
+    assert len(seen) == times
+    assert all(np.array_equal(a, b) for one, other in zip(first, again) for a, b in zip(one, other))
 
 
 def test_a_long_passage_has_the_score_of_its_nearest_window():

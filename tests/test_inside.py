@@ -1,10 +1,8 @@
 """9장: 손으로 만든 어텐션, 인코더, 디코더가 라이브러리와 같고, 채점이 틀린 답을 가려냅니다."""
 
-import math
-
 import pytest
 import torch
-from chapter_cells import graded, run_cells
+from chapter_cells import run_cells
 from torch import nn
 
 from nlpbook_nbs.transformer import Block, MultiHead, Shape, Transformer, attention, from_bert, from_gpt2
@@ -213,89 +211,3 @@ def test_formula_of_operations_equals_what_pytorch_counts(decoder, length):
 
 def run_cells_of_counting():
     return run_cells("09", "def formula(", torch=torch, berts={})
-
-
-# 연습문제
-
-
-def gpt2_parameters(vocab, positions, hidden, layers):
-    from transformers import GPT2Config, GPT2Model
-
-    shape = {"vocab_size": vocab, "n_positions": positions, "n_embd": hidden, "n_layer": layers, "n_head": 4}
-    return GPT2Model(GPT2Config(bos_token_id=0, eos_token_id=0, **shape)).num_parameters()
-
-
-def gpt2_by_parts(vocab, positions, hidden, layers, bias=1, last=2, norms=4, tables=1):
-    attention = 4 * hidden * hidden + bias * 4 * hidden
-    feed = 8 * hidden * hidden + bias * 5 * hidden
-    block = attention + feed + norms * hidden
-    return (tables * vocab + positions) * hidden + layers * block + last * hidden
-
-
-def shifted(scores):
-    total = max(scores) + math.log(sum(math.exp(score - max(scores)) for score in scores))
-    return [math.exp(score - total) for score in scores]
-
-
-def powered(scores):
-    powers = [math.exp(score) for score in scores]
-    return [power / sum(powers) for power in powers]
-
-
-RIGHT = {
-    1: [shifted, lambda scores: torch.tensor(scores, dtype=torch.float64).softmax(0)],
-    2: [
-        lambda n, width: [[abs(i - j) <= width for j in range(n)] for i in range(n)],
-        lambda n, width: torch.ones(n, n).triu(-width).tril(width),
-    ],
-    3: [gpt2_parameters, gpt2_by_parts],
-}
-WRONG = {
-    1: [
-        powered,
-        lambda scores: [score / (sum(scores) or 1) for score in scores],
-        lambda scores: [math.exp(score - max(scores)) for score in scores],
-        lambda scores: [score - max(scores) for score in scores],
-    ],
-    2: [
-        lambda n, width: torch.ones(n, n).tril(),
-        lambda n, width: [[abs(i - j) < width for j in range(n)] for i in range(n)],
-        lambda n, width: torch.ones(n, n).tril().triu(-width),
-        lambda n, width: [[abs(i - j) > width for j in range(n)] for i in range(n)],
-    ],
-    3: [
-        lambda *sizes: gpt2_by_parts(*sizes, bias=0),
-        lambda *sizes: gpt2_by_parts(*sizes, last=0),
-        lambda *sizes: gpt2_by_parts(*sizes, norms=2),
-        lambda *sizes: gpt2_by_parts(*sizes, tables=2),
-    ],
-}
-OURS = {"torch": torch, "Transformer": Transformer, "Shape": Shape}
-
-
-@pytest.mark.parametrize(("number", "place"), [(n, p) for n, each in RIGHT.items() for p in range(len(each))])
-def test_right_answers_are_accepted(number, place):
-    assert graded("09", number, **OURS)(RIGHT[number][place]).startswith("맞았습니다")
-
-
-@pytest.mark.parametrize(("number", "place"), [(n, p) for n, each in WRONG.items() for p in range(len(each))])
-def test_wrong_answers_are_refused(number, place):
-    with pytest.raises((AssertionError, OverflowError, ZeroDivisionError)) as hint:
-        graded("09", number, **OURS)(WRONG[number][place])
-    assert str(hint.value)
-
-
-def test_prediction_is_graded_by_what_pytorch_counts():
-    names = run_cells_of_counting()
-    check = graded("09", 4, **OURS, formula=names["formula"], counted=names["counted"])
-    assert check(None) is None
-    for answer in ((4, 2.15), (4.0, 2.1)):
-        assert check(answer).startswith("맞았습니다")
-    for answer in ((2, 2.15), (4, 4), (4, 2.0)):
-        with pytest.raises(AssertionError):
-            check(answer)
-
-
-def test_blank_answers_are_asked_for():
-    for number in RIGHT:
-        assert graded("09", number, **OURS)(lambda *words: None) is None

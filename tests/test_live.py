@@ -10,9 +10,11 @@ import shutil
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from conftest import serious_barriers
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
@@ -31,20 +33,8 @@ def folder(tmp_path_factory):
     """사이트의 스크립트와, 가르치지 않은 감성 분석 모델이 든 폴더."""
     root = tmp_path_factory.mktemp("site")
     shutil.copytree(ROOT / "site", root / "site", ignore=shutil.ignore_patterns("models"))
-    live.build(root / "site" / "models", live.untrained)
+    live.build(root / "site" / "models", live.UNTRAINED)
     return root
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip(
-        "playwright.sync_api", reason="pip install playwright로 설치하면 이 시험도 돕니다"
-    )
-    installed = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=installed)
-        yield browser
-        browser.close()
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -64,16 +54,16 @@ def visit(folder, browser):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     contexts = []
 
-    def open_page(*demos, script=True, width=1024):
+    def open_page(*demos, script=True, ready=True):
         shown = "".join(DEMO.format(kind, json.dumps(list(examples))) for kind, *examples in demos)
         (folder / "index.html").write_text(PAGE.format(shown), encoding="utf-8")
         contexts.append(
-            browser.new_context(java_script_enabled=script, viewport={"width": width, "height": 800})
+            browser.new_context(java_script_enabled=script, viewport={"width": 1024, "height": 800})
         )
         page, problems = contexts[-1].new_page(), []
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.goto(f"http://127.0.0.1:{server.server_port}/index.html")
-        if script:
+        if script and ready:
             page.wait_for_function("document.querySelector('nlpbook-demo form')")
         return page, server.asked, problems
 
@@ -126,6 +116,12 @@ def top(tokenizer, probabilities, count):
     )
 
 
+def reviews(count):
+    """시험 리뷰 몇 편."""
+    text = (ROOT / "nlpbook_nbs/data/nsmc/ratings_test.txt").read_text(encoding="utf-8")
+    return [line.split("\t")[1] for line in text.split("\n")[1 : count + 1]]
+
+
 def test_browser_fills_the_blank_as_python_does_at_every_layer(visit, python):
     tokenizer, model, _ = python
     batch = tokenizer(BLANK, return_tensors="pt")
@@ -144,23 +140,77 @@ def test_browser_fills_the_blank_as_python_does_at_every_layer(visit, python):
 
 def test_browser_judges_reviews_as_python_does(visit, python):
     tokenizer, _, model = python
-    reviews = [
-        line.split("\t")[1]
-        for line in (ROOT / "nlpbook_nbs/data/nsmc/ratings_test.txt")
-        .read_text(encoding="utf-8")
-        .split("\n")[1:21]
-    ]
+    texts = reviews(12)
     with torch.no_grad():
         expected = [
-            model(**tokenizer(text, return_tensors="pt")).logits[0].softmax(-1).tolist() for text in reviews
+            model(**tokenizer(text, return_tensors="pt")).logits[0].softmax(-1).tolist() for text in texts
         ]
-    page, _, _ = visit(("sentiment", reviews[0]))
-    found = [answer(page, text)["bars"] for text in reviews]
+    page, _, _ = visit(("sentiment", texts[0]))
+    found = [answer(page, text)["bars"] for text in texts]
     assert all(
         close(bars, list(zip(live.LABELS, shares, strict=True)))
         for bars, shares in zip(found, expected, strict=True)
     )
     assert len({round(bars[0][1], 2) for bars in found}) > 5  # 아무 글에나 같은 답을 내는 모델이 아닙니다.
+
+
+def test_browser_finds_entities_as_python_does(visit, folder, python):
+    from transformers import BertForTokenClassification
+
+    from nlpbook_nbs.core.entity_answers import EntityFinder
+    from nlpbook_nbs.core.storage import unpack_weights
+
+    models = folder / "site" / "models"
+    about = json.loads((models / "models.json").read_text(encoding="utf-8"))["ner"]
+    names = dict(enumerate(about["labels"]))
+    model = BertForTokenClassification.from_pretrained(
+        live.MINI, id2label=names, label2id={name: number for number, name in names.items()}
+    ).eval()
+    weights = unpack_weights(models / "mini.safetensors") | unpack_weights(models / "ner.safetensors")
+    model.load_state_dict(
+        {name: torch.from_numpy(each).float() for name, each in weights.items()}, strict=False
+    )
+    finder = EntityFinder(
+        model, python[0], SimpleNamespace(max_seq_length=256, doc_stride=64, batch_size=8, device="cpu")
+    )
+    texts = [*reviews(12), "🎬 서울에서 김환희 씨를 만났다 뷁!"]
+    page, _, _ = visit(("ner", "안녕"))
+    count = 0
+    for text, expected in zip(texts, finder(texts), strict=True):
+        found = answer(page, text)["entities"]
+        assert [(each["text"], each["label"]) for each in found] == [
+            (each["text"], each["label"]) for each in expected["entities"]
+        ]
+        assert all(
+            abs(a["score"] - b["score"]) < 1e-3 for a, b in zip(found, expected["entities"], strict=True)
+        )
+        assert page.locator("nlpbook-demo mark").count() == len(found)
+        count += len(found)
+    assert count > 10
+
+
+def test_browser_asks_both_models_of_the_attack_as_python_does(visit, folder, python):
+    from nlpbook_nbs.core.storage import unpack_weights
+
+    tokenizer, model, _ = python
+    page, _, _ = visit(("attack", "안 쓰는 예문"))
+    question = "고향은 [MASK] [MASK] 시."  # 예문은 모델과 함께 만든 것입니다.
+    assert page.input_value("nlpbook-demo textarea") == question
+    assert "64번" in page.inner_text("nlpbook-demo .note")
+    batch = tokenizer(question, return_tensors="pt")
+    place = batch["input_ids"][0].tolist().index(tokenizer.mask_token_id)
+    changed = unpack_weights(folder / "site/models/attack.safetensors")
+    assert list(changed) == ["bert.encoder.layer.3.output.dense.weight"]  # 달라진 것만 받습니다.
+    before = {name: model.state_dict()[name].clone() for name in changed}
+    expected = []
+    for weights in (before, {name: torch.from_numpy(value).float() for name, value in changed.items()}):
+        model.load_state_dict(weights, strict=False)
+        with torch.no_grad():
+            expected.append(top(tokenizer, model(**batch).logits[0, place].softmax(-1), 4))
+    model.load_state_dict(before, strict=False)
+    groups = answer(page)["groups"]
+    assert all(close(bars, each) for (_, bars), each in zip(groups, expected, strict=True))
+    assert groups[0][1] != groups[1][1]
 
 
 def test_browser_cuts_ten_thousand_real_lines_as_python_does(visit, folder, python):
@@ -223,13 +273,15 @@ def test_reader_without_javascript_sees_the_picture(visit):
 
 
 def test_site_built_without_models_keeps_the_picture(visit, folder):
-    page, asked, problems = visit(("fill-mask", BLANK))
     models = folder / "site/models/models.json"
     away = models.rename(models.with_suffix(".away"))
-    page.reload(wait_until="networkidle")
-    away.rename(models)
-    assert page.is_visible("#picture") and page.locator("nlpbook-demo form").count() == 0
-    assert asked.count("models.json") == 2 and problems == []
+    try:
+        page, asked, problems = visit(("fill-mask", BLANK), ready=False)
+        page.wait_for_load_state("networkidle")
+        assert page.is_visible("#picture") and page.locator("nlpbook-demo form").count() == 0
+        assert "models.json" in asked and problems == []
+    finally:
+        away.rename(models)
 
 
 def test_reader_is_told_what_to_mend_and_html_stays_letters(visit):
@@ -256,3 +308,14 @@ def test_reader_whose_connection_fails_runs_again(visit, folder):
     page.wait_for_function("document.querySelector('.status').textContent.includes('받지 못했습니다')")
     away.rename(weights)
     assert answer(page)["bars"]
+
+
+def test_demos_have_no_serious_barrier_before_and_after_run(visit):
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright",
+        reason="pip install axe-playwright-python으로 설치하면 이 시험도 돕니다",
+    )
+    page, _, _ = visit(("tokens", "배우들의 연기가", "갓띵작!"))
+    assert serious_barriers(axe, page) == []
+    answer(page)
+    assert serious_barriers(axe, page) == []

@@ -4,18 +4,22 @@ import json
 import shutil
 
 import pytest
-from conftest import SMALL_BERT
+from conftest import SMALL_BERT, write
 from test_bad_input import refused
 from transformers import (
+    AutoTokenizer,
     BertConfig,
     BertForMaskedLM,
     BertForQuestionAnswering,
     BertForSequenceClassification,
     BertForTokenClassification,
+    GPT2Config,
+    GPT2LMHeadModel,
 )
 
 import nlpbook_nbs as nlpbook
 from nlpbook_nbs.core.embedding import open_embedder
+from nlpbook_nbs.core.folders import resolve_model_name
 from nlpbook_nbs.core.indexes import build_index
 from nlpbook_nbs.core.recipes import TASKS, load_recipe
 
@@ -43,14 +47,32 @@ def saved(tmp_path, mini_tokenizer):
     return make
 
 
+@pytest.fixture
+def saved_writer(tmp_path):
+    """기록을 받아, 글을 쓰는 모델의 폴더를 만드는 함수."""
+
+    def make(**record):
+        folder, known = tmp_path / "writer", resolve_model_name("nlpbook-gpt")
+        tokenizer = AutoTokenizer.from_pretrained(known)
+        sizes = {"vocab_size": len(tokenizer), "n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 2}
+        GPT2LMHeadModel(GPT2Config(**sizes)).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        write(folder / "nlpbook.json", record)
+        return folder
+
+    return make
+
+
 @pytest.mark.parametrize("name", TASKS)
-def test_record_of_the_folder_names_the_task(saved, name):
+def test_record_of_the_folder_names_the_task(saved, saved_writer, name):
     recipe = load_recipe(name)
     heads = {"qa": BertForQuestionAnswering, "ner": BertForTokenClassification}
-    folder = saved(heads.get(name, BertForSequenceClassification), task=recipe.task_name, max_seq_length=48)
+    record = {"task": recipe.task_name, "max_seq_length": 48}
+    head = heads.get(name, BertForSequenceClassification)
+    folder = saved_writer(**record) if name == "generation" else saved(head, **record)
     if name == "search":  # 찾을 글의 색인이 있어야 합니다.
         build_index(folder / "index", ["천문대는 2011년에 지었다."], embedder=open_embedder(str(folder), 48))
-    predict = nlpbook.load(folder)
+    predict = nlpbook.load(folder, **({"seed": 7} if name == "generation" else {}))
     assert predict.recipe is recipe and predict.args.max_seq_length == 48
     found = predict(list(recipe.examples))
     assert len(found) == len(recipe.examples) and all(isinstance(row, dict) for row in found)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from nlpbook_nbs.core.canaries import (
     plant,
     roc,
     secret_space,
+    share_with_interval,
     summarize,
     with_other_names,
 )
@@ -37,7 +39,7 @@ from nlpbook_nbs.core.defences import (
     scrub,
 )
 from nlpbook_nbs.core.experiment import CanaryExperiment, canary_experiment, train_epochs
-from nlpbook_nbs.core.exposure import canary_table
+from nlpbook_nbs.core.exposure import canary_table, merge_records
 from nlpbook_nbs.core.planting import FORMAT, RUNS, CanaryArguments
 from nlpbook_nbs.core.probe import (
     MaskProbe,
@@ -48,7 +50,12 @@ from nlpbook_nbs.core.probe import (
     score_candidates,
 )
 from nlpbook_nbs.core.settings import NlpbookError
+from nlpbook_nbs.core.shadows import balanced_halves, likelihood_ratios, spread_scores
 from nlpbook_nbs.core.text import read_documents
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+
+import measure_attack
 
 TEXTS = ["이 영화 정말 재미있어요.", "배우들 연기가 좋았다", "돈이 아깝다..."]
 
@@ -179,7 +186,7 @@ def test_never_planted_secrets_show_no_exposure(mini):
     """심은 적 없는 비밀의 순위는 고르게 흩어져야 합니다. 그러지 않으면 재는 방법이 치우친 것입니다."""
     from scipy.stats import kstest
 
-    controls = make_canaries(mini.tokenizer, repeats=(), controls=40, kinds=("city", "employer"))
+    controls = make_canaries(mini.tokenizer, repeats=(), controls=24, kinds=("city", "employer"))
     rows = canary_report(mini, controls)
     low, high = chance_interval(len(rows), level=0.999)
     assert low < np.mean([row["exposure"] for row in rows]) < high
@@ -299,6 +306,91 @@ def test_bootstrap_interval_covers_the_mean_and_narrows_with_more_values():
     ] == [(0, 1.0, 0.0, 0.0), (1, 2.0, 0.5, 0.5)]
 
 
+def test_share_of_none_and_of_all_keep_an_interval_and_it_covers_as_often_as_promised():
+    """여덟 개 가운데 하나도 없으면 다시 뽑기의 구간은 폭이 0이 됩니다."""
+    share, (low, high) = share_with_interval(0, 8)
+    assert share == low == 0 and high == pytest.approx(1 - 0.025 ** (1 / 8))
+    assert share_with_interval(8, 8)[1] == (pytest.approx(0.025 ** (1 / 8)), 1.0)
+    drawn = np.random.default_rng(5).binomial(12, 0.29, 300)
+    covered = [low <= 0.29 <= high for low, high in (share_with_interval(int(k), 12)[1] for k in drawn)]
+    assert np.mean(covered) >= 0.94
+    rows = [{"repeats": 4, "exposure": 1.0, "extracted": False, "rank": 9}] * 3
+    assert summarize(rows)[0]["first_interval"][1] > 0.5
+
+
+def test_every_text_is_read_by_exactly_half_of_the_shadow_models():
+    inside = balanced_halves(50, 6, seed=3)
+    assert inside.shape == (6, 50) and (inside.sum(axis=0) == 3).all()
+    assert len(np.unique(inside, axis=1).T) > 10 and not np.array_equal(
+        inside, balanced_halves(50, 6, seed=4)
+    )
+    with pytest.raises(NlpbookError, match="짝수"):
+        balanced_halves(50, 5)
+
+
+def test_spread_scores_hide_every_token_once_and_equal_one_model_call_a_part(mini):
+    found = spread_scores(mini, TEXTS, parts=3)
+    special = mini.tokenizer.all_special_ids
+    for text, score in zip(TEXTS, found):
+        ids = mini.tokenizer(text)["input_ids"]
+        places, total = [i for i, token in enumerate(ids) if token not in special], 0.0
+        for part in range(3):
+            hidden, chosen = list(ids), places[part::3]
+            for place in chosen:
+                hidden[place] = mini.tokenizer.mask_token_id
+            with torch.no_grad():
+                log_probs = mini.model(input_ids=torch.tensor([hidden])).logits[0].log_softmax(-1)
+            total += sum(float(log_probs[place, ids[place]]) for place in chosen)
+        assert score == pytest.approx(total / len(places), abs=1e-4)
+
+
+def test_likelihood_ratio_finds_what_is_read_where_plain_scores_cannot_and_looks_at_no_target_label():
+    inside, rng = balanced_halves(400, 8, seed=1), np.random.default_rng(1)
+    scores = rng.normal(-4, 2, 400) + 0.5 * inside + rng.normal(0, 0.3, inside.shape)
+    read = inside[0]
+    ratio = likelihood_ratios(scores, inside, target=0)
+    assert roc(ratio[read], ratio[~read])["auc"] > 0.8
+    assert roc(scores[0][read], scores[0][~read])["auc"] < 0.65
+    blind = np.concatenate([~inside[:1], inside[1:]])
+    assert np.array_equal(ratio, likelihood_ratios(scores, blind, target=0))
+    with pytest.raises(NlpbookError, match="그림자 모델"):
+        likelihood_ratios(scores[:2], inside[:2], target=0)
+
+
+def test_records_of_several_seeds_become_one_record():
+    row = {"repeats": 4, "exposure": 3.0, "extracted": False, "rank": 9}
+    curve = {"fpr": [0.0, 1.0], "tpr": [0.0, 1.0], "auc": 0.5, "tpr_at_1": 0.0}
+
+    def record(seed, loss, **runs):
+        run = {"title": "심음", "canaries": [row], "mlm_loss": loss, "membership": {"relative": curve}}
+        epochs = [{"epoch": 1, "mlm_loss": loss, "canaries": [row]}]
+        base = {"settings": {"seed": seed}, "seconds": 2.0, "members": 5}
+        return base | {"runs": {"planted": run | {"epochs": epochs}} | runs}
+
+    extra = {"title": "한 번만", "canaries": [row], "mlm_loss": 1.0, "membership": {"relative": curve}}
+    merged = merge_records([record(7, 4.0), record(8, 5.0, dp=extra)])
+    planted = merged["runs"]["planted"]
+    assert merged["seeds"] == planted["seeds"] == [7, 8] and merged["seconds"] == 4.0
+    assert (
+        planted["mlm_loss"] == 4.5 and planted["mlm_losses"] == [4.0, 5.0] and len(planted["canaries"]) == 2
+    )
+    assert planted["epochs"][0]["mlm_loss"] == 4.5 and len(planted["epochs"][0]["canaries"]) == 2
+    assert merged["runs"]["dp"]["seeds"] == [8]
+    assert planted["membership"]["relative"]["aucs"] == [0.5, 0.5]
+    assert canary_table(merged)[0]["auc"] == 0.5
+
+
+def test_recorded_experiments_say_how_they_were_made_and_name_no_folder():
+    for name in ("results", "lira"):
+        text = Path(sample_root(), "attack", f"{name}.json").read_text(encoding="utf-8")
+        record = json.loads(text)
+        assert record["model"] == "nlpbook-mini" and record["seconds"] > 0 and record["date"]
+        assert "/" not in text.replace("nlpbook-mini", "")
+    inside = np.array([list(map(int, row)) for row in record["inside"]])
+    scores = np.array(record["scores"])
+    assert scores.shape == inside.shape and (inside.sum(axis=0) == len(inside) // 2).all()
+
+
 def test_classifier_is_asked_through_the_head_of_its_pretrained_model(tmp_path, mini, small_folder):
     from transformers import AutoModelForSequenceClassification
 
@@ -343,7 +435,7 @@ def quick_arguments(tmp_path, small_folder):
             "task_epochs": 1,
             "private_batch_size": 16,
             "accelerator": "cpu",
-            "runs": "planted,strangers,layers-1,scrub,dedup,early,dp,classified,planted-classified",
+            "runs": "start,planted,strangers,layers-1,scrub,dedup,early,sgd,dp,classified,planted-classified",
         }
         return CanaryArguments(**(values | changes))
 
@@ -365,18 +457,22 @@ def test_whole_experiment_runs_leaves_its_record_and_its_plots_and_does_not_repe
     best = min(planted["epochs"], key=lambda line: line["mlm_loss"])
     assert record["runs"]["early"]["epoch"] == best["epoch"]
     assert 0 < record["runs"]["dp"]["epsilon"] <= 8.0 and record["runs"]["dp"]["noise_multiplier"] > 0
+    assert record["runs"]["sgd"]["epsilon"] is None and record["runs"]["sgd"]["noise_multiplier"] == 0
+    assert record["runs"]["dp"]["title"] == "DP-SGD (ε=8)"
+    assert record["runs"]["start"]["membership"]["relative"]["auc"] == 0.5
     assert {path.stem for path in folder.glob("*.png")} >= {
         "repeats",
         "epochs",
         "size",
         "defences",
+        "epsilon",
         "tradeoff",
         "roc",
     }
     for line in canary_table(record):
         low, high = line["exposure_interval"]
         assert low <= line["exposure"] <= high
-        assert line["run"] == "strangers" or 0 <= line["accuracy"] <= 1
+        assert ("classified" in line["run"]) == (line["accuracy"] is not None)
 
     def never(*_):
         raise AssertionError("끝난 실험을 다시 했습니다")
@@ -405,7 +501,7 @@ def test_private_training_changes_only_the_layers_and_the_noise_follows_epsilon(
         )
         found = private_pretraining(args, epsilon)
         noise[epsilon] = found["noise_multiplier"]
-        assert found["epsilon"] <= epsilon and found["delta"] == pytest.approx(1 / found["examples"])
+        assert found["epsilon"] <= epsilon and found["delta"] == 1e-5
         model = BertForPreTraining.from_pretrained(folder)
         assert torch.equal(
             model.bert.embeddings.word_embeddings.weight, small.bert.embeddings.word_embeddings.weight
@@ -414,6 +510,40 @@ def test_private_training_changes_only_the_layers_and_the_noise_follows_epsilon(
             model.bert.encoder.layer[0].output.dense.weight, small.bert.encoder.layer[0].output.dense.weight
         )
     assert noise[1.0] > noise[8.0]
+
+
+def test_control_of_private_training_neither_clips_nor_adds_noise(tmp_path, quick_arguments, monkeypatch):
+    """손실을 세 배로 키우면 기울기도 세 배가 됩니다. 자른다면 더 움직이지 않습니다. AdamW는 기울기의 크기를 지우므로 SGD로 봅니다."""
+    whole = CanaryExperiment(quick_arguments())
+    monkeypatch.setattr(
+        defences.torch.optim, "AdamW", lambda weights, **options: torch.optim.SGD(weights, lr=1e-3)
+    )
+    plain, found = defences.example_losses, {}
+    for name, scale in (("control", 1.0), ("larger", 3.0)):
+        monkeypatch.setattr(defences, "example_losses", lambda *given, s=scale: s * plain(*given))
+        folder = tmp_path / name
+        args = whole.pretrain_arguments(
+            train_file=whole.text_file("planted", whole.planted),
+            downstream_model_dir=str(folder),
+            batch_size=16,
+            epochs=1,
+        )
+        told = private_pretraining(args, None)
+        assert told["noise_multiplier"] == 0
+        found[name] = load_probe(folder).model.bert.encoder.layer[0].output.dense.weight.detach()
+    start = (
+        load_probe(whole.args.pretrained_model_name).model.bert.encoder.layer[0].output.dense.weight.detach()
+    )
+    moved = {name: float((weight - start).norm()) for name, weight in found.items()}
+    assert moved["larger"] == pytest.approx(3 * moved["control"], rel=0.1)
+
+
+def test_private_training_with_a_delta_that_promises_nothing_is_refused(tmp_path, quick_arguments):
+    args = CanaryExperiment(quick_arguments()).pretrain_arguments(
+        downstream_model_dir=str(tmp_path / "dp"), batch_size=16
+    )
+    with pytest.raises(NlpbookError, match="delta=0.5"):
+        private_pretraining(args, 8.0, delta=0.5)
 
 
 def test_private_training_runs_on_the_device_of_the_settings(tmp_path, quick_arguments, monkeypatch):
@@ -445,7 +575,7 @@ def test_private_training_runs_on_the_device_of_the_settings(tmp_path, quick_arg
         batch_size=16,
         epochs=1,
     )
-    private_pretraining(args, 8.0)
+    private_pretraining(args, None)  # 잡음의 크기를 계산하는 시간을 아낍니다.
     assert asked == ["cuda"] and seen == {"cpu"} and torch.device("cpu", 0) in moved
 
 
@@ -614,17 +744,14 @@ def test_membership_command_prints_json_and_draws(tmp_path, capsys, small_folder
     assert "others_file" in capsys.readouterr().err
 
 
-def test_results_shown_in_the_chapter_are_those_of_the_command_with_its_defaults():
-    from dataclasses import fields
-
+def test_results_shown_in_the_chapter_are_those_of_the_tool_and_its_settings():
     record = json.loads((Path(sample_root()) / "attack" / "results.json").read_text(encoding="utf-8"))
-    defaults = {field.name: field.default for field in fields(CanaryArguments)}
-    for name, value in record["settings"].items():
-        if name not in {"downstream_corpus_name", "resume"}:
-            assert value == defaults[name], name
-    assert list(record["runs"]) == list(RUNS)
-    assert record["date"] and record["seconds"] > 0
-    # 이 기록은 에폭마다 학습을 새로 시작하던 코드(2026-11-22의 d8c8221)로 만들었습니다. 11장의 글도 그렇게 말합니다.
-    assert record["format"] == 1
-    for line in canary_table(record):
-        assert line["run"] == "strangers" or 0.5 < line["accuracy"] < 1
+    assert record["format"] == FORMAT and record["seeds"] == list(measure_attack.SEEDS)
+    assert {name: record["settings"][name] for name in measure_attack.SETTINGS} == measure_attack.SETTINGS
+    assert set(record["runs"]) <= set(measure_attack.RUNS.split(",")) <= set(RUNS)
+    planted = measure_attack.SETTINGS["repeats"].split(",")
+    for name, run in record["runs"].items():
+        often = [row for row in run["canaries"] if row["repeats"] == int(planted[-1])]
+        assert len(often) == 4 * len(run["seeds"]), name
+    losses = {name: run["mlm_losses"] for name, run in record["runs"].items() if "mlm_losses" in run}
+    assert len(losses["start"]) == len(losses["planted"]) == len(record["seeds"])

@@ -36,7 +36,7 @@ from nlpbook_nbs.pretrain import save_vocabulary
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = sorted((ROOT / "nlpbook_nbs").rglob("*.py"))
-TASK_NAMES = "learn notebook test lint colab bench soak docs export constraints clean".split()
+TASK_NAMES = "learn notebook test lint colab bench soak docs book export constraints clean".split()
 
 
 def load_make(folder):

@@ -8,13 +8,17 @@ from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT, write
+from transformers import AutoTokenizer
 
 from nlpbook_nbs.classification import ClassificationDataset, ClassificationExample, NsmcCorpus
 from nlpbook_nbs.cli import main, parse_train_arguments
 from nlpbook_nbs.core.corpora import corpus_examples, sample_root
+from nlpbook_nbs.core.folders import resolve_model_name
 from nlpbook_nbs.core.prechecks import check_labels, unseen_labels
 from nlpbook_nbs.core.recipes import TASKS, load_recipe, with_defaults
 from nlpbook_nbs.core.settings import NlpbookError, Profile
+from nlpbook_nbs.generation import GenerationDataset
+from nlpbook_nbs.generation import NsmcCorpus as PromptCorpus
 from nlpbook_nbs.ner import NERCorpus, NERDataset
 from nlpbook_nbs.paircls import KlueNLICorpus
 from nlpbook_nbs.qa import KorQuADV1Corpus, QADataset
@@ -70,9 +74,12 @@ def test_the_first_rows_the_quick_profile_reads_hold_every_label_about_equally(t
         labels = [entity.label for row in rows for entity in row.entities]
         assert len(set(labels)) == 6 and all(labels.count(label) > 50 for label in set(labels))
     elif task not in {"qa", "search"}:
-        labels = [row.label for row in rows]
+        labels = [row.condition if task == "generation" else row.label for row in rows]
         shares = [labels.count(label) / len(labels) for label in set(labels)]
-        assert len(shares) == {"doc-cls": 2, "pair-cls": 3}[task] and max(shares) - min(shares) < 0.04
+        assert (
+            len(shares) == {"doc-cls": 2, "pair-cls": 3, "generation": 2}[task]
+            and max(shares) - min(shares) < 0.04
+        )
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -97,17 +104,21 @@ DATASETS = {
     "ner": (NERDataset, NERCorpus),
     "qa": (QADataset, KorQuADV1Corpus),
     "search": (SearchDataset, SearchCorpus),
+    "generation": (GenerationDataset, PromptCorpus),
 }
 
 
 @pytest.fixture
 def dataset(small_training, mini_tokenizer):
+    gpt_tokenizer = AutoTokenizer.from_pretrained(resolve_model_name("nlpbook-gpt"))
+
     def make(task, mode="train", **changes):
         recipe, (kind, corpus) = load_recipe(task), DATASETS[task]
         lengths = {"max_seq_length": 64, "doc_stride": 16} if task == "qa" else {}
         options = {**small_training, "downstream_corpus_name": recipe.corpus, **lengths, **changes}
         args = recipe.train_arguments(**options)
-        return kind(args, mini_tokenizer, corpus(args) if task == "ner" else corpus(), mode)
+        tokenizer = gpt_tokenizer if task == "generation" else mini_tokenizer
+        return kind(args, tokenizer, corpus(args) if task == "ner" else corpus(), mode)
 
     return make
 

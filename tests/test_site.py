@@ -18,11 +18,13 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from conftest import copy_to
+import yaml
+from conftest import copy_to, serious_barriers
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
+import contents
 from check_site import pages, problems, settings
 
 from nlpbook_nbs.core.exercises import chapters
@@ -51,6 +53,18 @@ def change(path, old, new):
 
 
 # 링크, 배지, 사이드바
+
+
+def test_site_is_set_up_for_sharing_dark_screens_and_pythons_indentation():
+    config = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
+    website, html = config["website"], config["format"]["html"]
+    assert (ROOT / website["image"]).exists() and website["twitter-card"] and website["open-graph"]
+    assert html["canonical-url"] and html["respect-user-color-scheme"] and html["code-overflow"] == "scroll"
+    assert (ROOT / html["include-after-body"]).exists() and "site/**" in config["project"]["resources"]
+    for path in CHAPTERS:
+        assert (ROOT / "images" / "cards" / f"{path.stem}.svg").exists(), (
+            "첫 화면의 카드에 놓을 그림이 없습니다"
+        )
 
 
 def test_site_has_no_broken_link_badge_or_sidebar():
@@ -113,6 +127,16 @@ def test_what_is_broken_on_purpose_is_found(copy, name):
     assert any(expected in text for _, text in found), found
 
 
+def test_card_of_the_home_page_tells_minutes_and_memory_once_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(contents, "COSTS", tmp_path / "costs.json")
+    book = contents.chapters()[1]
+    assert "GB" not in contents.card(book)
+    contents.COSTS.write_text(json.dumps({book.path.stem: {"seconds": 140, "mb": 1536}}), encoding="utf-8")
+    card = contents.card(book)
+    assert "[CPU 코어 하나로 2분 · 메모리 1.5GB]{.cost}" in card
+    assert f"({book.name})" in card and f"images/cards/{book.path.stem}.svg" in card
+
+
 def test_new_chapter_that_is_listed_nowhere_is_found(copy):
     shutil.copyfile(CHAPTERS[-1], copy / "nbs" / "99_new.ipynb")
     texts = [text for _, text in problems(copy)]
@@ -163,7 +187,8 @@ def test_api_pages_show_every_public_function_and_class_with_its_text():
 def test_every_figure_has_a_label_of_its_own_a_caption_and_words_for_who_cannot_see_it(path):
     labels = []
     for cell in cells(path):
-        if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
+        kinds = {kind for output in cell.get("outputs", []) for kind in output.get("data", {})}
+        if kinds & {"image/png", "image/svg+xml"}:
             head = re.match(
                 r'#\| label: (fig-[\w-]+)\n#\| fig-cap: "([^"]+)"\n#\| fig-alt: "([^"]+)"\n', source(cell)
             )
@@ -200,14 +225,22 @@ def test_glossary_is_in_alphabetical_order():
     assert terms == sorted(korean) + sorted(set(terms) - set(korean), key=str.lower)
 
 
+def functions(path):
+    """노트북의 셀에 있는 함수들."""
+    for cell in cells(path):
+        if cell["cell_type"] == "code" and not source(cell).startswith("%"):
+            yield from (node for node in ast.parse(source(cell)).body if isinstance(node, ast.FunctionDef))
+
+
 def graded(path):
     """장과 그 짝이 되는 채점 노트북의 채점 함수들: `(장, 번호, 함수)`."""
     books = [each for each in (path, path.parent / "checks" / path.name) if each.exists()]
     for cell in (cell for book in books for cell in cells(book)):
         if cell["cell_type"] == "code" and re.search(r"^@(nlpbook\.)?exercise\(", source(cell), re.MULTILINE):
             for node in ast.parse(source(cell)).body:
-                if isinstance(node, ast.FunctionDef) and node.decorator_list:
-                    yield *map(ast.literal_eval, node.decorator_list[0].args), node
+                for mark in getattr(node, "decorator_list", []):
+                    if re.match(r"(nlpbook\.)?exercise\(", ast.unparse(mark)):
+                        yield *map(ast.literal_eval, mark.args), node
 
 
 def asked(path):
@@ -222,11 +255,17 @@ def test_exercises_are_numbered_and_graded_with_hints(path):
         (int(path.name[:2]), number) for number in range(1, len(found) + 1)
     ]
     assert asked(path) == [(chapter, number) for chapter, number, _ in found] and len(found) >= 3
+    helpers = {node.name: node for node in functions(path.parent / "checks" / path.name)}
     for _, _, check in found:
         answers = [ast.unparse(node) for node in ast.walk(check) if isinstance(node, ast.Return)]
         assert "return None" in answers, check.name
         assert any(re.match(r"return f?['\"]맞았습니다", each) for each in answers), check.name
-        hints = [node.msg for node in ast.walk(check) if isinstance(node, ast.Assert)]
+        parts = [check, *(helpers[name] for name in helpers if name in ast.unparse(check))]
+        nodes = [node for part in parts for node in ast.walk(part)]
+        hints = [node.msg for node in nodes if isinstance(node, ast.Assert)]
+        hints += [
+            node.exc.args for node in nodes if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)
+        ]
         assert hints and all(hints), check.name
 
 
@@ -294,7 +333,7 @@ class Links(HTMLParser):
 
 
 def expected_pages():
-    sources = pages(ROOT, ("index.qmd", "pages/*.qmd", "nbs/**/*.ipynb", "api/**/*.qmd"))
+    sources = pages(ROOT, ("index.qmd", "404.qmd", "pages/*.qmd", "nbs/**/*.ipynb", "api/**/*.qmd"))
     return [path.relative_to(ROOT).with_suffix(".html") for path in sources]
 
 
@@ -320,6 +359,23 @@ def test_rendered_site_has_every_page_and_no_broken_link(site):
             assert file.exists(), f"{path.relative_to(site)}: {link}"
             if anchor and file in found:
                 assert anchor in found[file].ids, f"{path.relative_to(site)}: {link}"
+
+
+def test_rendered_pages_show_no_leftover_of_cells_or_widgets(site):
+    for name in expected_pages():
+        text = (site / name).read_text(encoding="utf-8")
+        main = text[text.index("<main") : text.index("</main>")]
+        assert ":::" not in main and "VBox(children" not in main and "Dropdown(" not in main, name
+
+
+def test_rendered_pages_tell_where_they_live_and_how_they_look_when_shared(site):
+    cfg = settings(ROOT)
+    for name in expected_pages():
+        text = (site / name).read_text(encoding="utf-8")
+        for needed in ('property="og:image"', 'name="twitter:card"'):
+            assert needed in text, f"{name}: {needed}"
+        if name.name != "404.html":
+            assert f'<link rel="canonical" href="{cfg["doc_host"]}' in text, name
 
 
 def test_rendered_site_is_the_same_by_nbdev_docs(quarto, site, tmp_path):
@@ -387,6 +443,16 @@ def test_reader_finds_the_way_in_a_browser(browse):
     page.locator(".aa-Item").first.wait_for()
     assert page.locator(".aa-Item", has_text="MASK").count()
     assert errors == []
+
+
+@pytest.mark.parametrize("name", ["index.html", "nbs/10_pretrain.html", "pages/glossary.html"])
+def test_page_has_no_serious_barrier(browse, name):
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright",
+        reason="pip install axe-playwright-python으로 설치하면 이 시험도 돕니다",
+    )
+    open_page, _ = browse
+    assert serious_barriers(axe, open_page(name)) == []
 
 
 @pytest.mark.parametrize("name", ["index.html", *(f"nbs/{path.stem}.html" for path in CHAPTERS)])

@@ -1,13 +1,12 @@
 """8장: 손으로 만든 BPE, WordPiece, Unigram이 라이브러리와 같고, 채점이 틀린 답을 가려냅니다."""
 
-import itertools
 import json
 import math
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from chapter_cells import graded, run_cells
+from chapter_cells import run_cells
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from nlpbook_nbs.core.settings import NlpbookError
@@ -159,123 +158,7 @@ def test_best_path_beats_every_other_way():
     assert unigram_pieces("a", scores, -20.0, without="a") == []
 
 
-# 연습문제
-
-
-def each_splits(word, vocab):
-    if not word:
-        return 1
-    return sum(each_splits(word[n:], vocab) for n in range(1, len(word) + 1) if word[:n] in vocab)
-
-
-def remembered_splits(word, vocab):
-    known = {}
-
-    def ways(start):
-        if start == len(word):
-            return 1
-        if start not in known:
-            ends = range(start + 1, len(word) + 1)
-            known[start] = sum(ways(end) for end in ends if word[start:end] in vocab)
-        return known[start]
-
-    return ways(0)
-
-
-def forward_splits(word, vocab):
-    ways = {0: 1}
-    for start in range(len(word)):
-        for piece in vocab:
-            if word.startswith(piece, start):
-                ways[start + len(piece)] = ways.get(start + len(piece), 0) + ways.get(start, 0)
-    return ways.get(len(word), 0)
-
-
-def greedy_splits(word, vocab):
-    while word:
-        end = next((n for n in range(len(word), 0, -1) if word[:n] in vocab), 0)
-        if not end:
-            return 0
-        word = word[end:]
-    return 1
-
-
-def listed_pairs(words):
-    found = {}
-    for pieces, times in words.items():
-        for place in range(len(pieces) - 1):
-            found[pieces[place : place + 2]] = found.get(pieces[place : place + 2], 0) + times
-    return found
-
-
-def counted_pairs(words):
-    return Counter(
-        pair for pieces, times in words.items() for pair in itertools.pairwise(pieces) for _ in range(times)
-    )
-
-
-RIGHT = {
-    1: [
-        lambda text: len(text.encode()),
-        lambda text: sum(
-            1 if ord(c) < 128 else 2 if ord(c) < 2048 else 3 if ord(c) < 65536 else 4 for c in text
-        ),
-    ],
-    2: [listed_pairs, counted_pairs],
-    3: [remembered_splits, forward_splits],
-}
-WRONG = {
-    1: [
-        len,
-        lambda text: 3 * len(text),
-        lambda text: sum(1 if ord(c) < 128 else 3 for c in text),
-        lambda text: sum(1 + (ord(c) > 128) + (ord(c) > 2048) + (ord(c) > 65536) for c in text),
-        lambda text: len(text.encode("utf-16-le")),
-    ],
-    2: [
-        lambda words: Counter(pair for pieces in words for pair in itertools.pairwise(pieces)),
-        lambda words: {pair: n for pieces, n in words.items() for pair in itertools.pairwise(pieces)},
-        lambda words: sum(
-            (Counter({p: n for p in set(itertools.pairwise(w))}) for w, n in words.items()), Counter()
-        ),
-        lambda words: Counter(
-            {a + b: n for pieces, n in words.items() for a, b in itertools.pairwise(pieces)}
-        ),
-    ],
-    3: [
-        greedy_splits,
-        lambda word, vocab: sum(piece in word for piece in vocab),
-        lambda word, vocab: 2 ** (len(word) - 1),
-        lambda word, vocab: 1 + sum(word[n : n + 2] in vocab for n in range(len(word) - 1)),
-    ],
-}
-
-
-@pytest.mark.parametrize(("number", "place"), [(n, p) for n, each in RIGHT.items() for p in range(len(each))])
-def test_right_answers_are_accepted(number, place):
-    assert graded("08", number)(RIGHT[number][place]).startswith("맞았습니다")
-
-
-@pytest.mark.parametrize(("number", "place"), [(n, p) for n, each in WRONG.items() for p in range(len(each))])
-def test_wrong_answers_are_refused(number, place):
-    with pytest.raises(AssertionError) as hint:
-        graded("08", number)(WRONG[number][place])
-    assert str(hint.value)
-
-
-def test_prediction_is_graded_by_what_was_measured():
-    check = graded("08", 4, table={("바이트 BPE", 1000): (1.0, 0), ("바이트 BPE", 16000): (0.57, 0)})
-    assert check(None) is None
-    for answer in (0.57, 0.5, 0.66):
-        assert check(answer).startswith("맞았습니다")
-    for answer in (1 / 16, 0.9, 1.5, 0):
-        with pytest.raises(AssertionError):
-            check(answer)
-
-
-def test_blank_answers_are_asked_for():
-    for number in RIGHT:
-        assert graded("08", number)(lambda *words: None) is None
+# 장의 셀
 
 
 def test_letters_of_bytes_are_those_of_the_library():

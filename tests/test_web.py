@@ -548,6 +548,20 @@ def test_port_in_use_is_told_and_the_next_one_is_taken_when_none_was_asked():
         servers.open_socket("no.such.host.invalid", 0)
 
 
+def test_answers_are_sent_at_once_and_not_held_back_to_be_joined(opened):
+    import socket
+
+    app = book_service("doc-cls")(lambda sentence: sentence)
+    host, port = opened(app).removeprefix("http://").strip("/").split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=30)
+    connection.request("POST", "/api", b'"a"', JSON)
+    assert connection.getresponse().read() == b'"a"'
+    (here,) = app.server[0].server_state.connections
+    held = here.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    connection.close()
+    assert held != 0
+
+
 def test_app_run_of_the_book_waits_outside_a_notebook(capsys):
     app = book_service("doc-cls")(lambda sentence: {"sentence": sentence})
     running = threading.Thread(target=app.run, kwargs={"port": 0})

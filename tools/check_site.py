@@ -14,8 +14,9 @@ from urllib.parse import unquote
 
 import yaml
 
-SITE_PAGES = ("index.qmd", "pages/*.qmd", "nbs/**/*.ipynb", "api/**/*.qmd")
+SITE_PAGES = ("index.qmd", "404.qmd", "pages/*.qmd", "nbs/**/*.ipynb", "api/**/*.qmd")
 OTHER_PAGES = ("README.md", "README.en.md", "CONTRIBUTING.md", "nlpbook_nbs/*/README.md")
+MADE = ("nlpbook.epub",)  # 사이트를 만든 다음에 생기는 파일 (tools/epub.py)
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(<?([^)\s>]+)>?(?: \"[^\"]*\")?\)|<(?:a|img)\b[^>]*?(?:href|src)=\"([^\"]+)\"")
 _INCLUDE = re.compile(r"^\{\{< include (\S+) >\}\}()$", re.MULTILINE)  # Quarto가 다른 파일을 끼워 넣는 자리
@@ -87,12 +88,17 @@ def broken_links(root):
         for groups in _LINK.findall(text) + _INCLUDE.findall(text):
             link = unquote(groups[0] or groups[1])
             address, _, anchor = link.partition("#")
+            if address in MADE:
+                continue
             if re.match(r"https?://|mailto:", address):
                 target = source_of(root, address, cfg)
                 if target is None:
                     continue
             else:
-                target = (path.parent / address).resolve() if address else path
+                start = (
+                    root / "x" if address.startswith("/") else path
+                )  # /로 시작하면 사이트의 뿌리에서 찾습니다.
+                target = (start.parent / address.lstrip("/")).resolve() if address else path
             if not target.exists():
                 yield path, f"{link}: 가리키는 파일이 없습니다"
             elif anchor and target.suffix in {".qmd", ".ipynb", ".md"} and anchor not in anchors(target):
@@ -113,7 +119,7 @@ def sidebar_faults(root):
             yield path, f"{name}: 사이드바에 두 번 적혀 있습니다"
     rendered = {page.relative_to(root).as_posix() for page in pages(root, config["project"]["render"])}
     for name in sorted(page.relative_to(root).as_posix() for page in pages(root, SITE_PAGES)):
-        if name not in listed:
+        if name not in listed and name != "404.qmd":
             yield path, f"{name}: 사이드바에 없습니다"
         if name not in rendered:
             yield path, f"{name}: render에 없습니다"

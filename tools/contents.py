@@ -42,17 +42,24 @@ def cost(book):
     if not found:
         return ""
     minutes, memory = max(1, round(found["seconds"] / 60)), found["mb"] / 1024
-    return f"\n[CPU 코어 하나로 {minutes}분 · 메모리 {memory:.1f}GB]{{.cost}}\n"
+    return f"[CPU 코어 하나로 {minutes}분 · 메모리 {memory:.1f}GB]{{.cost}}"
+
+
+def card(book):
+    """첫 화면의 카드 하나: 그림(있으면), 장으로 가는 링크, 만드는 것, 걸리는 시간과 메모리."""
+    picture = ROOT / "images" / "cards" / f"{book.path.stem}.svg"
+    name = picture.relative_to(ROOT).as_posix()
+    parts = [
+        f'<img src="{name}" alt="" width="320" height="160" loading="lazy">' if picture.exists() else "",
+        f"**[{book['title']}]({book.name})**",
+        book["description"].rstrip("."),
+        cost(book),
+    ]
+    return "\n\n".join(["::: {.chapter-card}", *filter(None, parts), ":::"])
 
 
 def index_cards():
-    """첫 화면의 카드: 그림, 장으로 가는 링크, 만드는 것, 걸리는 시간과 메모리."""
-    cards = [
-        f'::: {{.chapter-card}}\n\n<img src="images/cards/{book.path.stem}.svg" alt="" width="320" height="160" loading="lazy">\n\n'
-        f"**[{book['title']}]({book.name})**\n\n{book['description'].rstrip('.')}\n{cost(book)}\n:::"
-        for book in chapters()
-    ]
-    return "\n\n".join(["::: {.chapter-cards}", *cards, ":::"])
+    return "\n\n".join(["::: {.chapter-cards}", *map(card, chapters()), ":::"])
 
 
 def sidebar():

@@ -27,7 +27,18 @@ from nlpbook_nbs.core.text import split_sentences, write_documents
 ROOT = Path(__file__).resolve().parent.parent
 ATTACK = ROOT / "nlpbook_nbs" / "data" / "attack"
 SEEDS = (7, 8, 9)
-RUNS = "start,planted,early,sgd,dp,dp-64,dp-1,scrub-rules,dedup,scrub,strangers,planted-classified,classified"
+RUNS = "start,planted,early,sgd,dp,dedup,scrub-rules,strangers,planted-classified,classified,dp-64,dp-1"
+SETTINGS = {
+    "kinds": "city,employer",
+    "repeats": "1,4,16,64",
+    "sentences": 700,
+    "epochs": 3,
+    "validation_every": 4,
+    "private_batch_size": 64,
+    "membership_sentences": 100,
+    "task_examples": 1000,
+    "task_epochs": 1,
+}
 MODEL = "nlpbook-mini"
 TEXTS, MODELS, EPOCHS = 800, 12, 4  # LiRA: 글, 모델, 에폭
 
@@ -48,36 +59,24 @@ def canary(work, seconds):
                 pretrained_model_name=MODEL,
                 downstream_model_dir=str(work / f"seed-{seed}"),
                 downstream_corpus_root_dir=sample_root(),
-                kinds="city,employer",
-                repeats="1,4,16,64",
-                sentences=700,
-                epochs=3,
-                validation_every=4,
-                private_batch_size=64,
-                membership_sentences=100,
-                task_examples=1000,
-                task_epochs=1,
                 seed=seed,
                 resume=True,
+                **SETTINGS,
             )
         )
         for seed in SEEDS
     ]
-    started, done = time.monotonic(), []
+    started = time.monotonic()
+    done: list[dict] = [{} for _ in experiments]
     for name in RUNS.split(","):
-        for experiment in experiments:
-            if time.monotonic() - started > seconds:
-                break
-            experiment.run(name)
-        else:
-            done.append(name)
-    if not done:
-        return
-    records = [
-        experiment_record(experiment, {name: experiment.run(name) for name in done})
-        for experiment in experiments
-    ]
-    write("results", merge_records(records))
+        for runs, experiment in zip(done, experiments, strict=True):
+            if time.monotonic() - started < seconds:
+                runs[name] = experiment.run(name)
+    if all(done):
+        write(
+            "results",
+            merge_records([experiment_record(*each) for each in zip(experiments, done, strict=True)]),
+        )
 
 
 def learn(texts, seed):

@@ -2,7 +2,7 @@
 
     python tools/measure_serving.py distill 모델폴더 작업폴더 [--seeds 7,8,9] [--only 이름들]
     python tools/measure_serving.py sizes 모델폴더 작업폴더
-    python tools/measure_serving.py load 모델폴더 [--graph 그래프폴더] [--users 1,8,32] [--requests 400] [--rounds 2]
+    python tools/measure_serving.py load 모델폴더 [--graph 그래프폴더] [--users 1,8,32] [--requests 200] [--rounds 3] [--threads 1]
     python tools/measure_serving.py soak 모델폴더 [--minutes 30] [--users 4]
 
 모델은 2장처럼 패키지에 든 NSMC로 학습한 문서 분류 모델이어야 합니다. 모두 이 컴퓨터 안(127.0.0.1)에서만 합니다.
@@ -26,14 +26,15 @@ import sys
 import threading
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 from nlpbook_nbs.classification import ClassificationTrainArguments, NsmcCorpus, train_classifier
-from nlpbook_nbs.core.baselines import cheap_answers, correct
+from nlpbook_nbs.core.baselines import cheap_answers, correct, difference
 from nlpbook_nbs.core.compact import export_graph, keep_layers, keep_tokens
 from nlpbook_nbs.core.corpora import sample_root
 from nlpbook_nbs.core.distillation import DistillArguments, distill, teacher_shares
@@ -90,13 +91,11 @@ def running(words, port):
     address = f"http://127.0.0.1:{port}/"
     try:
         for _ in range(600):
-            try:
-                measure_load(address, ["준비"], users=1, requests=1)
+            if not measure_load(address, ["준비"], users=1, requests=1).failed:
                 break
-            except OSError:
-                time.sleep(0.2)
-                if process.poll() is not None:
-                    sys.exit(f"서버가 뜨지 않았습니다: {' '.join(words[1:])}")
+            time.sleep(0.2)
+            if process.poll() is not None:
+                sys.exit(f"서버가 뜨지 않았습니다: {' '.join(words[1:])}")
         yield process, address
     finally:
         process.terminate()
@@ -105,51 +104,56 @@ def running(words, port):
 
 def load_test(args):
     texts, _ = reviews("test", 500)
-    port, threads = 8765, str(os.cpu_count() or 1)
-    served = ["serve", args.model, "--port", str(port), "--device", "cpu", "--no_access_log"]
+    threads = str(args.threads)
+    common = ["--device", "cpu", "--threads", threads, "--no_access_log"]
     one = ["--batch_size", "1", "--wait_ms", "0"]
     ways = {
-        "Flask 개발 서버": [FLASK, args.model, str(port), threads],
-        "nlpbook serve, 하나씩": [SERVE, *served, *one],
-        "nlpbook serve, 모아서": [SERVE, *served],
-        "nlpbook serve, 모아서, 일꾼 둘": [SERVE, *served, "--workers", "2"],
+        "Flask 개발 서버": lambda port: [FLASK, args.model, port, threads],
+        "nlpbook serve, 하나씩": lambda port: [SERVE, "serve", args.model, "--port", port, *common, *one],
+        "nlpbook serve, 모아서": lambda port: [SERVE, "serve", args.model, "--port", port, *common],
+        "nlpbook serve, 모아서, 일꾼 둘": lambda port: [
+            *(SERVE, "serve", args.model, "--port", port, *common, "--workers", "2"),
+        ],
     }
     if args.graph:
-        ways["nlpbook serve, 모아서, ONNX 8비트"] = [SERVE, served[0], args.graph, *served[2:]]
+        ways["nlpbook serve, 모아서, ONNX 8비트"] = lambda port: [
+            *(SERVE, "serve", args.graph, "--port", port, *common),
+        ]
+    counts = list(map(int, args.users.split(",")))
     best = {}
-    for _ in range(
-        args.rounds
-    ):  # 다른 일이 끼어들어 느려진 때를 빼려고, 돌아가며 여러 번 재어 가장 나은 것을 씁니다.
-        for name, words in ways.items():
-            with running(words, port) as (_, address):
-                for users in map(int, args.users.split(",")):
-                    measure_load(address, texts, users, 4 * users)
-                    found = measure_load(address, texts, users, args.requests)
-                    print(f"{users:3}명 {found}  {name}", flush=True)
-                    if (name, users) not in best or best[name, users].rate < found.rate:
-                        best[name, users] = found
+    with ExitStack() as stack:  # 모두 열어 두고 돌아가며 재어, 다른 일이 끼어들어 느려진 때를 뺍니다.
+        opened = {
+            name: stack.enter_context(running(words(str(8765 + place)), 8765 + place))[1]
+            for place, (name, words) in enumerate(ways.items())
+        }
+        for _, users, (name, address) in product(range(args.rounds), counts, opened.items()):
+            measure_load(address, texts, users, 2 * users)
+            found = measure_load(address, texts, users, args.requests)
+            print(f"{users:3}명 {found}  {name}", flush=True)
+            if (name, users) not in best or best[name, users].rate < found.rate:
+                best[name, users] = found
     table = ServiceTable()
-    for users in map(int, args.users.split(",")):
-        for name in ways:
-            found = best[name, users]
-            p50, p95, p99 = (1000 * np.percentile(found.waits, [50, 95, 99])).round(1).tolist()
-            row = {"users": users, "answers": round(found.rate, 1), "p50": p50, "p95": p95, "p99": p99}
-            table.add(name, **row, failed=found.failed)
-    title = f"사용자마다 요청 {args.requests}번, {args.rounds}번 잰 것 가운데 가장 나은 것"
+    for users, name in product(counts, ways):
+        found = best[name, users]
+        p50, p95, p99 = (1000 * np.percentile(found.waits, [50, 95, 99])).round(1).tolist()
+        row = {"users": users, "answers": round(found.rate, 1), "p50": p50, "p95": p95, "p99": p99}
+        table.add(name, **row, failed=found.failed)
+    title = f"서버마다 스레드 {threads}개, 한 번에 요청 {args.requests}번, 돌아가며 {args.rounds}번 재어 가장 나은 것"
     keep("load", title, table, ("torch", "uvicorn", "starlette", "flask"))
 
 
-def torch_int8(predict):
-    """열어 둔 분류기의 행렬 곱셈을 PyTorch의 8비트로 바꾸고 가중치의 크기(MB)를 돌려줍니다. PyTorch가 곧 없앨 기능입니다."""
+def torch_int8(source, texts, labels):
+    """행렬 곱셈을 PyTorch의 8비트로 바꾼 모델을 잽니다. PyTorch가 곧 없앨 기능입니다."""
     import torch
 
+    predict, buffer = load(source, device="cpu"), io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         made = torch.ao.quantization.quantize_dynamic(predict.predict.model, {torch.nn.Linear}, torch.qint8)
         predict.predict.model = made
-    buffer = io.BytesIO()
-    torch.save(made.state_dict(), buffer)
-    return buffer.tell() / 1e6
+        torch.save(made.state_dict(), buffer)
+        found = measure_model(source, texts, labels, 200, predict)
+    return found | {"megabytes": round(buffer.tell() / 1e6, 2)}
 
 
 def once(work, name, run):
@@ -237,12 +241,15 @@ def measure_distill(args):
     def answered(folder):
         return [row["label"] for row in load(folder, device="cpu")(texts)]
 
-    def row(found):
-        return float(correct(found["answers"], labels).mean())
+    right, seen = {}, set()
+
+    def row(name, found):
+        right[name] = correct(found["answers"], labels)
+        return float(right[name].mean())
 
     train, (first, first_labels) = reviews("train")[0], reviews("train", LABELED)
     found = once(work, "teacher", lambda: {"answers": answered(args.model)})
-    table.add("선생님: nlpbook-small, 레이블", texts=LABELED, accuracy=row(found))
+    table.add("선생님: nlpbook-small, 레이블", texts=LABELED, accuracy=row("teacher", found))
     told = once(work, "shares", lambda: shared(args.model, train))
     answers = [told["names"][place] for place in np.argmax(told["shares"], axis=1)]
     lessons = {"레이블": (first, first_labels), "선생님의 답": (train, answers)}
@@ -251,7 +258,9 @@ def measure_distill(args):
             work, f"cheap-{number}", lambda rows=rows, wanted=wanted: dict(cheap_answers(rows, wanted, texts))
         )
         for name, answers in cheap.items():
-            table.add(f"{name}, {what}", texts=len(rows), accuracy=row({"answers": answers}))
+            table.add(
+                f"{name}, {what}", texts=len(rows), accuracy=row(f"{name}, {what}", {"answers": answers})
+            )
     for key, (name, count, run) in students(args, work, told).items():
         scores, seconds = [], []
         for seed in seeds if key != "half-taught" else seeds[:1]:
@@ -265,7 +274,8 @@ def measure_distill(args):
                 return {"answers": answered(folder), "seconds": result["seconds"]}
 
             found = once(work, folder.name, one)
-            scores.append(row(found))
+            scores.append(row(folder.name, found))
+            seen.add(seed)
             seconds.append(found["seconds"])
         if scores:
             table.add(name, texts=count, accuracy=scores, seconds=float(np.mean(seconds)))
@@ -274,8 +284,18 @@ def measure_distill(args):
         made = work / f"{key}-{seeds[0]}"
         if made.is_dir() and not (work / name).exists():
             shutil.copytree(made, work / name)
-    title = f"패키지에 든 NSMC, 시험 리뷰 {len(texts):,}건, 시드 {', '.join(map(str, seeds))}"
-    keep("distill", title, table)
+    pairs = [
+        ("mini-taught-all", "선생님에게 배운 nlpbook-mini", "mini-labels", "레이블로 배운 nlpbook-mini"),
+        ("mini-taught-all", "선생님에게 배운 nlpbook-mini", "teacher", "선생님"),
+    ]
+    told_pairs = []
+    for one, title, other, other_title in pairs:
+        one, other = (name if name in right else f"{name}-{seeds[0]}" for name in (one, other))
+        if one in right and other in right:
+            tested = f"시험 리뷰 {len(texts):,}건"
+            told_pairs.append(str(difference(title, other_title, right[one], right[other], tested)))
+    title = f"패키지에 든 NSMC, 시험 리뷰 {len(texts):,}건, 시드 {', '.join(map(str, sorted(seen)))}"
+    keep("distill", title, table, verdict=" ".join(told_pairs))
 
 
 def sizes(args):
@@ -302,13 +322,13 @@ def sizes(args):
                 export_graph(work / folder, work / f"{folder}-int8", int8=True)
     table = ServiceTable()
     for name, folder in folders.items():
-        table.add(name, **measure_model(folder, texts, labels, 200))
+        place = f"size-{folder.name}"
+        table.add(name, **once(work, place, lambda folder=folder: measure_model(folder, texts, labels, 200)))
         print(table, flush=True)
         if folder == Path(source):
-            predict = load(source, device="cpu")
-            megabytes = torch_int8(predict)
-            found = measure_model(folder, texts, labels, 200, predict)
-            table.add("PyTorch 8비트", **(found | {"megabytes": megabytes}))
+            table.add(
+                "PyTorch 8비트", **once(work, "size-torch-int8", lambda: torch_int8(source, texts, labels))
+            )
     title = f"nlpbook-small을 리뷰 1,500건으로 학습한 모델, 시험 리뷰 {len(texts):,}건, 코어 하나의 CPU 시간"
     keep("sizes", title, table, ("torch", "transformers", "onnxruntime"))
 
@@ -342,18 +362,16 @@ def soak(args):
         "2",
         "--no_access_log",
     ]
-    answered, lost, memories = [0], [], []
+    answered, lost, memories, lock = [0], [], [], threading.Lock()
     with running(words, port) as (process, address):
 
         def user(number):
             while time.monotonic() < end:
-                try:
-                    text = texts[(number + answered[0]) % len(texts)]
-                    found = measure_load(address, [text], 1, 1)  # 요청마다 새로 잇습니다.
+                text = texts[(number + answered[0]) % len(texts)]
+                found = measure_load(address, [text], 1, 1)  # 요청마다 새로 잇습니다.
+                with lock:
                     answered[0] += 1 - found.failed
-                    lost.extend(["상태 코드"] * found.failed)
-                except (OSError, EOFError) as error:
-                    lost.append(f"{time.strftime('%H:%M:%S')} {type(error).__name__}")
+                    lost.extend([time.strftime("%H:%M:%S")] * found.failed)
 
         users = [threading.Thread(target=user, args=(number,)) for number in range(args.users)]
         for each in users:
@@ -411,8 +429,9 @@ def main():
         if name == "load":
             command.add_argument("--graph")
             command.add_argument("--users", default="1,8,32")
-            command.add_argument("--requests", type=int, default=400)
-            command.add_argument("--rounds", type=int, default=2)
+            command.add_argument("--requests", type=int, default=200)
+            command.add_argument("--rounds", type=int, default=3)
+            command.add_argument("--threads", type=int, default=1)
         if name == "soak":
             command.add_argument("--minutes", type=float, default=30)
             command.add_argument("--users", type=int, default=4)

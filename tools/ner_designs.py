@@ -2,17 +2,21 @@
 
     python tools/ner_designs.py 말뭉치폴더 작업폴더 [--model nlpbook-mini] [--seeds 7,8,9] [그 밖의 학습 설정]
 
-말뭉치폴더의 `klue-ner`로 배우고 그 개발 파일로 잽니다. 에폭은 고르지 않고 마지막 것을 씁니다. 잰 것은 `작업폴더/designs.jsonl`에 적고, 다시 부르면 빠진 것만 잽니다.
+말뭉치폴더의 `klue-ner`로 배우고 그 개발 파일로 잽니다. 에폭은 고르지 않고 마지막 것을 씁니다. 잰 것은 `작업폴더/designs.jsonl`에 적고, 다시 부르면 빠진 것만 잽니다. 표는 `nlpbook_nbs/data/results/ner-designs.json`에 적습니다.
 """
 
 import argparse
 import json
+import time
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
+import torch
 from reference import given_settings
 
+from nlpbook_nbs.core.baselines import RESULTS, Recorded
+from nlpbook_nbs.core.files import written_aside
 from nlpbook_nbs.core.models import load_model, load_tokenizer
 from nlpbook_nbs.core.settings import set_logger, set_seed
 from nlpbook_nbs.core.training import run_training
@@ -23,7 +27,7 @@ DESIGNS = {  # 이름 → (토큰을 글자로 나누는지, 글자의 출력층
     "토큰을 글자로 나누어": (True, False),
     "글자의 출력층": (False, True),
 }
-SCORES = ("val_f1", "val_micro_f1", "val_char_f1")
+SCORES = {"개체명 macro F1": "val_f1", "개체명 micro F1": "val_micro_f1", "글자 macro F1": "val_char_f1"}
 
 
 def letter_tokenizer(tokenizer):
@@ -56,7 +60,7 @@ def measure(design, args):
         label2id={name: number for number, name in names.items()},
     )
     result = run_training(NERTask(model, args), args, train, test)
-    return {name: result[name] for name in SCORES} | {
+    return {name: result[name] for name in SCORES.values()} | {
         "seconds": result["seconds"],
         "tokens": int(train.lengths.sum()),
     }
@@ -94,11 +98,40 @@ def main():
             rows.append(what | measure(design, args))
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(rows[-1], ensure_ascii=False) + "\n")
-    for design in DESIGNS:
-        found = [row for row in rows if row["design"] == design and row["model"] == options.model]
-        if found:
-            means = (f"{name} {np.mean([row[name] for row in found]):.3f}" for name in SCORES)
-            print(f"{design}: {', '.join(means)} (시드 {len(found)}개, 학습 토큰 {found[-1]['tokens']:,}개)")
+    record([row for row in rows if row["model"] == options.model], options.model)
+
+
+def record(rows, model):
+    """잰 것을 `nlpbook_nbs/data/results/ner-designs.json`에 적습니다."""
+    found = {name: [row for row in rows if row["design"] == name] for name in DESIGNS}
+    table = {
+        "name": "ner-designs",
+        "title": f"{model}, KLUE-NER 학습 문장 3,200개, 시험 문장 800개",
+        "what": "개체명 macro F1",
+        "digits": 3,
+        "day": time.strftime("%Y-%m-%d", time.gmtime()),
+        "versions": {name: version(name) for name in ("torch", "transformers")},
+        "cores": torch.get_num_threads(),
+        "columns": {"학습 토큰": "tokens"},
+        "rows": [
+            {
+                "method": name,
+                "cheap": False,
+                "train": 3200,
+                "seeds": [row["seed"] for row in rows],
+                "scores": {title: [round(row[key], 4) for row in rows] for title, key in SCORES.items()},
+                "seconds": [round(row["seconds"], 1) for row in rows],
+                "settings": {"tokens": rows[-1]["tokens"]},
+            }
+            for name, rows in found.items()
+            if rows
+        ],
+        "commands": ["python tools/ner_designs.py 말뭉치폴더 작업폴더"],
+        "differences": [],
+    }
+    with written_aside(RESULTS / "ner-designs.json") as part:
+        part.write_text(json.dumps(table, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    print(Recorded(table))
 
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ from nlpbook_nbs.core.units import Units
 
 SEED, TOP, VAL_ARTICLES, TIMED, PIECE, SHORT, VAL_ROWS = 7, 20, 10, 30, 256, 260, 120
 NAMES = {"bigrams": "글자 두 개", "words": "어절", "wordpiece": "토큰", "kiwi": "형태소(kiwi)"}
+FREE, UNITS = ("words", "bigrams"), "words,bigrams,wordpiece"
 SCORES = {"R@1": "recall@1", "R@10": "recall@10", "MRR@10": "mrr@10", "nDCG@10": "ndcg@10"}
 
 
@@ -253,22 +254,23 @@ def timed(action, *values, **options):
 
 def unit_table(options):
     passages, asked = korquad(options.data)
-    table = Table(
-        "search-words", f"KorQuAD 1.0 개발 파일, 지문 {len(passages):,}편, 질문 {len(asked):,}개, BM25", ""
-    )
+    title = f"KorQuAD 1.0 개발 파일, 지문 {len(passages):,}편, 질문 {len(asked):,}개, BM25"
+    told = f" --units {options.units}" if options.units != UNITS else ""
+    table = Table("search-words", title, told)
     tokenizer = open_embedder("nlpbook-small").tokenizer
-    texts = [text for text, _, _ in asked]
     for name in options.units.split(","):
-        units = Units(name, tokenizer)
-        index, built = timed(build_index, options.work / f"words-{name}", passages, units)
-        search = Searcher(index)
+        index, built = timed(build_index, options.work / f"words-{name}", passages, Units(name, tokenizer))
         settings = {"build_seconds": round(built, 2), "terms": len(index.words.terms)}
-        settings["index_mb"] = megabytes(index, "scores")
-        spent = median_ms(search, texts, TOP, "words")
-        table.add(
-            f"BM25, {NAMES[name]}", scored(search.search(texts, TOP, "words"), asked), spent, True, settings
-        )
+        add_words(table, index, asked, settings)
     table.write("nDCG@10", 4, f"질문 {len(asked):,}개")
+
+
+def add_words(table, index, asked, settings=None):
+    """낱말로 찾은 줄. 사전도 모델도 없이 나누는 것만 값싼 방법으로 칩니다."""
+    search, name, texts = Searcher(index), index.units.name, [text for text, _, _ in asked]
+    settings = (settings or {}) | {"index_mb": megabytes(index, "scores")}
+    spent, scores = median_ms(search, texts, TOP, "words"), scored(search.search(texts, TOP, "words"), asked)
+    table.add(f"BM25, {NAMES[name]}", scores, spent, name in FREE, settings)
 
 
 def megabytes(index, kind):
@@ -288,13 +290,7 @@ def method_table(options, name, passages, asked, title, told):
     table, texts = Table(name, title, told), [text for text, _, _ in asked]
     for unit in options.units.split(",") if name == "search-distractors" else ["bigrams"]:
         units = Units(unit, open_embedder("nlpbook-small").tokenizer)
-        index = build_index(options.work / f"{name}-{unit}", passages, units)
-        search = Searcher(index)
-        spent = median_ms(search, texts, TOP, "words")
-        settings = {"index_mb": megabytes(index, "scores")}
-        table.add(
-            f"BM25, {NAMES[unit]}", scored(search.search(texts, TOP, "words"), asked), spent, True, settings
-        )
+        add_words(table, build_index(options.work / f"{name}-{unit}", passages, units), asked)
     for model in options.model:
         index, plain = open_dense(options, name, passages, model)
         search, alone, short = (
@@ -400,7 +396,7 @@ def read_options(argv=None):
     parser.add_argument("table", choices=[*TABLES, "speed", "split"])
     parser.add_argument("data", type=Path, help="말뭉치폴더")
     parser.add_argument("--work", type=Path, default=Path("search-tables"), help="색인과 읽은 것을 둘 폴더")
-    parser.add_argument("--units", default="words,bigrams,wordpiece", help="쉼표로 나눔. kiwi도 됩니다")
+    parser.add_argument("--units", default=UNITS, help="쉼표로 나눔. kiwi도 됩니다")
     parser.add_argument(
         "--model", action="append", default=[], help="벡터를 계산할 모델. 여러 번 적을 수 있습니다"
     )

@@ -2,31 +2,42 @@
 
 import ast
 import json
+import re
 from html import escape
 
 LIVE = {  # 장: 브라우저에서 바로 도는 화면의 종류 (site/demo.js의 KINDS)
     "01_pipeline": "sentiment",
     "02_classification": "sentiment",
+    "04_ner": "ner",
     "08_tokenization": "tokens",
     "09_transformer": "layers",
     "10_pretrain": "fill-mask",
+    "11_mask_attack": "attack",
+}
+
+
+_WIDGET = re.compile(r"(VBox|HBox|Tab|Accordion|interactive)\(children=")
+_DEFAULTS = {  # 화면의 클래스: 적지 않았을 때의 칸과 단추
+    "TextDemo": {"fields": ("문장",), "button": "분석하기"},
+    "WritingDemo": {"fields": ("앞 글",), "button": "이어 쓰기"},
 }
 
 
 def is_widget(output):
     """노트북에 저장된 출력이 위젯의 글(`VBox(children=…`)이면 참."""
-    return "".join(output.get("data", {}).get("text/plain", "")).startswith("VBox(children=")
+    return bool(_WIDGET.match("".join(output.get("data", {}).get("text/plain", ""))))
 
 
 def given(source):
     """셀의 글에서 `TextDemo(…)`에 적은 것: `{이름: 값}`. 코드로 만드는 값은 뺍니다."""
-    found = {}
+    found = dict(_DEFAULTS["TextDemo"])
     for node in ast.walk(
         ast.parse("\n".join(line for line in source.split("\n") if not line.startswith(("%", "!"))))
     ):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in {"TextDemo", "WritingDemo"}:
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in _DEFAULTS:
+            found |= _DEFAULTS[node.func.id]
             for word in node.keywords:
-                found[word.arg] = _value(word.value)
+                found[word.arg] = _value(word.value) or found.get(word.arg)
     return {name: value for name, value in found.items() if value}
 
 
@@ -39,10 +50,9 @@ def _value(node):
 
 def still(words):
     """화면의 그림: 칸과 단추의 모양."""
-    fields = words.get("fields", ("문장",))
+    fields, button = words["fields"], words["button"]
     first = words.get("examples", ("",))[0]
     first = first if isinstance(first, tuple) else (first,)
-    button = words.get("button", "분석하기")
     boxes = "".join(
         f'<span class="field">{escape(field)}</span><span class="box">{escape(text)}</span>'
         for field, text in zip(fields, [*first, *[""] * len(fields)])

@@ -49,7 +49,7 @@ def _check_pair(found: Any, premise: str, hypothesis: str, shares: dict[str, flo
     for name, share in shares.items():
         data, width = found[f"{name}_data"], found[f"{name}_width"]
         assert _rounds_to(data, rf"{_TITLES[name]} (\d+\.\d\d)", share, 0.01), (
-            f"{name}의 확률이 {share}일 때 {name}_data가 {data!r}입니다. 우리말 이름, 빈칸 하나, 소수점 아래 두 자리의 차례로 적으세요."
+            f"{name}의 확률이 {share}일 때 {name}_data가 {data!r}입니다. 우리말 이름을 적고 한 칸 띄운 다음, 확률을 소수점 아래 두 자리까지 적으세요."
         )
         assert _rounds_to(width, r"(\d+\.\d\d)%", 100 * share, 0.01), (
             f"{name}의 확률이 {share}일 때 {name}_width가 {width!r}입니다. 백분율을 소수점 아래 두 자리까지 적고 %를 붙이세요."
@@ -106,7 +106,7 @@ def check_batch_sizes(answer: Any) -> str | None:
         )
         assert all(0 < size <= most for size in found), f"{told} 묶음의 크기는 1과 most 사이여야 합니다."
         assert found == list(map(len, _grouped(arrivals, most, wait))), (
-            f"{told} 묶음의 마지막이 아니라 첫 요청이 온 때부터 재고, 꼭 wait초 뒤에 온 것도 넣으세요."
+            f"{told} 시간은 묶음의 마지막 요청이 아니라 첫 요청이 온 때부터 재고, 꼭 wait초 뒤에 온 요청도 넣으세요."
         )
     return "맞았습니다."
 
@@ -131,17 +131,17 @@ def check_percentile(answer: Any) -> str | None:
         )
         inside = sum(each <= found for each in waits)
         assert near(found, sorted(waits)[place - 1], 1e-9), (
-            f"{what} 고른 값 안에 답을 받은 요청이 {inside}개입니다. {share:.0%} 이상이 되는 가장 작은 시간을 고르세요."
+            f"{what} 고른 시간 안에 답을 받은 요청이 {inside}개입니다. {share:.0%} 이상이 답을 받는 가장 짧은 시간을 고르세요."
         )
     mean = (0.1 * 99 + 10.0) / 100
-    return f"맞았습니다. 99명이 0.1초, 한 명이 10초를 기다리면 평균은 {mean:.2f}초뿐입니다."
+    return f"맞았습니다. 99명이 0.1초, 한 명이 10초를 기다리면 평균은 {mean:.2f}초밖에 되지 않습니다."
 
 # %% ../../nbs/checks/12_deploy.ipynb #3e7589e8
 SMALLEST = 8.0  # 가중치 파일이 이보다 커서는 안 됩니다 (MB)
 
 
 def _baseline() -> tuple[str, float]:
-    """레이블 1,500건으로 배운 nlpbook-mini의 재어 둔 정확도."""
+    """레이블 1,500건으로 배운 nlpbook-mini의, 미리 재어 둔 정확도."""
     from nlpbook_nbs.core.service_tables import recorded_service
 
     name, values = next(

@@ -21,7 +21,7 @@ def some_chances(
     seed: int,  # 난수의 시드
     size: int,  # 확률의 수
 ) -> list[float]:
-    """합이 1이고 서로 다른 확률 `size`개. 크기의 차례로 놓여 있지 않습니다."""
+    """합이 1이고 서로 다른 확률 `size`개. 크기의 차례로 놓지는 않습니다."""
     return np.random.default_rng(seed).dirichlet(np.full(size, 0.6)).clip(1e-4).tolist()
 
 
@@ -48,10 +48,10 @@ def check_tempered(answer: Any) -> str | None:
         if near(found, [each / sum(powers) for each in powers], 1e-3):
             continue
         assert not near(found, wrong, 1e-3), (
-            f"{what}: 온도가 거꾸로 들었습니다. 점수에 온도를 곱하지 않고 나누어야 합니다."
+            f"{what}: 온도를 거꾸로 썼습니다. 점수에 온도를 곱하지 말고 점수를 온도로 나누세요."
         )
         raise AssertionError(
-            f"{what}: 바른 확률이 아닙니다. 확률을 그대로 나누지 말고, 확률의 로그를 온도로 나눈 다음 소프트맥스를 취해 보세요."
+            f"{what}: 온도로 바꾼 확률이 바르지 않습니다. 온도로 나누는 것은 확률이 아니라 점수(확률의 로그)입니다. 나눈 점수를 어떻게 다시 확률로 바꿀지 생각해 보세요."
         )
     return "맞았습니다."
 
@@ -80,7 +80,7 @@ def check_survivors(answer: Any) -> str | None:
             f"{what}: {found}개는 너무 많습니다. 높은 것부터 더해 p에 이르면 거기서 멈추세요."
         )
         assert sums[found - 1] >= p, (
-            f"{what}: 높은 것부터 {found}개를 더해도 p에 이르지 못합니다. 높은 것부터 더했는지, 넘어서는 하나까지 셌는지 보세요."
+            f"{what}: 높은 것부터 {found}개를 더해도 p에 이르지 못합니다. 높은 것부터 더했는지, 합이 p를 넘게 하는 마지막 하나까지 셌는지 보세요."
         )
     return "맞았습니다."
 
@@ -95,8 +95,10 @@ def tiny_generator() -> Any:
     from nlpbook_nbs.core.generators import TextGenerator
 
     tokenizer = AutoTokenizer.from_pretrained(resolve_model_name("nlpbook-gpt"))
-    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
-    sizes = {"n_positions": 64, "n_embd": 16, "n_layer": 1, "n_head": 2}
+    ids: dict[str, Any] = {
+        f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")
+    }
+    sizes: dict[str, Any] = {"n_positions": 64, "n_embd": 16, "n_layer": 1, "n_head": 2}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
         model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), **sizes, **ids))
@@ -124,15 +126,15 @@ def check_written(answer: Any) -> str | None:
             f"온도 {temperature}의 글에 앞 글까지 들어 있습니다. 새로 쓴 글은 'generated'에 있습니다."
         )
         assert text.strip() == right["generated"].strip(), (
-            f"온도 {temperature}의 글이 다릅니다. 앞 글이 '긍정 정말'인지, seed=7과 max_length=20과 온도만 바꾸었는지 보세요."
+            f"온도 {temperature}의 글이 다릅니다. 앞 글이 '긍정 정말'인지, seed=7과 max_length=20을 주고 온도만 바꾸었는지 보세요."
         )
-    return "맞았습니다. 배운 모델로 써서 두 글을 소리 내어 읽어 보세요."
+    return "맞았습니다. 배운 모델로도 두 글을 쓰게 하고 소리 내어 읽어 보세요."
 
 # %% ../../nbs/checks/07_generation.ipynb #74f32694
 def cached_numbers(
     config: Any,  # `GPT2Config`
 ) -> int:
-    """그 크기의 모델이 캐시에 토큰 하나마다 쥐고 있는 수의 개수."""
+    """그 크기의 모델이 캐시에 토큰 하나마다 담아 두는 숫자의 개수."""
     import torch
     from transformers import GPT2LMHeadModel
 
@@ -143,7 +145,7 @@ def cached_numbers(
 
 @exercise(7, 4)
 def check_numbers(answer: Any) -> str | None:
-    """캐시가 토큰 하나마다 쥐고 있는 수의 개수."""
+    """캐시가 토큰 하나마다 담아 두는 숫자의 개수."""
     from transformers import GPT2Config
 
     shapes = [(1, 8, 1), (2, 8, 2), (3, 24, 4), (5, 12, 3)]
@@ -158,13 +160,13 @@ def check_numbers(answer: Any) -> str | None:
         what = f"층이 {config.n_layer}개, 차원이 {config.n_embd}, 헤드가 {config.n_head}개인 모델에서 {found}이(가) 나왔습니다."
         assert found * 2 != right, f"{what} 열쇠와 값이 하나씩 있습니다."
         assert found == right, (
-            f"{what} 캐시에 든 수를 세어 보면 그렇지 않습니다. 층마다 열쇠 하나와 값 하나가 있고, 헤드들의 것을 이으면 차원만큼입니다."
+            f"{what} 캐시에 든 숫자를 세어 보면 다릅니다. 토큰 하나를 읽을 때 층마다 무엇을 담아 두는지, 헤드들의 벡터를 모두 이으면 길이가 얼마인지 생각해 보세요."
         )
     return "맞았습니다."
 
 # %% ../../nbs/checks/07_generation.ipynb #1892f28f
 WANTED = ["긍정", "부정"] * 50
-LONG, COPIES = 20, 5  # 이보다 긴 글이 통째로 배운 리뷰에 있으면 옮긴 것으로 보고, 이만큼까지 받습니다.
+LONG, COPIES = 20, 5  # 배운 리뷰에 통째로 있는 LONG글자 이상의 글은 COPIES편까지 받습니다.
 
 
 @cache
@@ -201,10 +203,10 @@ def counted_baseline() -> tuple[str, float]:
     from nlpbook_nbs.core.folders import resolve_model_name
     from nlpbook_nbs.core.ngram_lm import KneserNey
 
-    tokenizer = AutoTokenizer.from_pretrained(resolve_model_name("nlpbook-gpt"))
-    rows = tokenizer([row.text + tokenizer.eos_token for row in reviews()[:3000]])["input_ids"]
+    tokenizer: Any = AutoTokenizer.from_pretrained(resolve_model_name("nlpbook-gpt"))
+    rows: Any = tokenizer([row.text + tokenizer.eos_token for row in reviews()[:3000]])["input_ids"]
     model, random = (
-        KneserNey(len(tokenizer), 5).fit([np.array(row) for row in rows]),
+        KneserNey(len(tokenizer), 5).fit(rows),
         np.random.default_rng(7),
     )
     texts = []

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..core.answers import blank, called, label_accuracy, near, number
 from ..core.baselines import best_recorded
-from ..core.exercises import exercise
+from ..core.exercises import exercise, verdict
 from ..core.scoreboard import contest
 
 # %% ../../nbs/checks/01_pipeline.ipynb #b556acc7
@@ -25,7 +25,7 @@ def check_loss(answer: Any) -> str | None:
     assert found > 0, f"손실은 0보다 커야 하는데 {found:g}입니다. 부호를 다시 보세요."
     assert not near(found, math.log2(3), 1e-3), "밑이 2인 로그로 구한 값입니다. 자연로그로 구하세요."
     assert near(found, math.log(3), 1e-3), (
-        f"{found:g}은(는) 답이 아닙니다. 세 레이블에 확률을 고르게 나누어 주었을 때의 -ln(확률)을 구해 보세요."
+        f"{found:g}은(는) 답이 아닙니다. 아무것도 모르는 모델은 세 레이블에 확률을 얼마씩 줄지, 그때 -ln(정답의 확률)은 얼마일지 생각해 보세요."
     )
     return "맞았습니다."
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..core.answers import blank, called, listed, near, number, shown, whole
 from ..core.baselines import best_recorded
-from ..core.exercises import exercise
+from ..core.exercises import exercise, verdict
 from ..core.scoreboard import contest
 
 # %% ../../nbs/checks/05_qa.ipynb #2ac85c3c
@@ -50,7 +50,7 @@ def random_answers(
 
     return [(text(), text()) for _ in range(count)]
 
-
+# %% ../../nbs/checks/05_qa.ipynb #171c2999
 @exercise(5, 2)
 def check_precision_recall(answer: Any) -> str | None:
     """낱글자로 센 정밀도와 재현율."""
@@ -81,7 +81,7 @@ def check_precision_recall(answer: Any) -> str | None:
         assert near(found, wanted) or not near(found, sets), (
             f"{what} 같은 글자가 여러 번 나오면 그 횟수만큼 세세요."
         )
-        assert near(found, wanted), f"{what} 정규화하고 빈칸을 뺀 낱글자로 세었는지 보세요."
+        assert near(found, wanted), f"{what} 글을 정규화하고 빈칸을 뺀 다음 낱글자로 세었는지 보세요."
     return "맞았습니다."
 
 # %% ../../nbs/checks/05_qa.ipynb #188f0e04
@@ -119,7 +119,7 @@ def check_careful_answer(answer: Any) -> str | None:
 # %% ../../nbs/checks/05_qa.ipynb #81b1d1a9
 @contest(5, "시험 문항의 F1", partial(best_recorded, "sample-qa"), digits=1)
 def question_f1(answer: Any) -> float:
-    """패키지에 든 시험 문항에서의 F1 (단위 %)."""
+    """패키지에 든 시험 문항에서 잰 F1 (단위 %)."""
     from nlpbook_nbs.core.corpora import sample_root
     from nlpbook_nbs.core.squad import read_korquad
     from nlpbook_nbs.qa import korquad_scores

@@ -39,19 +39,18 @@ def check_joined_bigrams(answer: Any) -> str | None:
     ]
     for text in texts:
         found, wanted = listed(called(answer, text), "조각"), _joined(text)
-        if found != wanted:
-            raise AssertionError(
-                f"{shown(text, 40)}을(를) 넣었더니 {shown(found)}이(가) 나왔습니다. {_why(text, found, wanted)}"
-            )
+        assert found == wanted, (
+            f"{shown(text, 40)}을(를) 넣었더니 {shown(found)}이(가) 나왔습니다. {_why(found, wanted)}"
+        )
     return "맞았습니다. 이 조각으로 찾은 점수도 재어 보세요."
 
 
-def _why(text: str, found: list[Any], wanted: list[str]) -> str:
-    """`wanted`가 아니라 `found`를 낸 까닭으로 짐작되는 것."""
+def _why(found: list[Any], wanted: list[str]) -> str:
+    """`wanted`가 아니라 `found`가 나온 까닭을 짐작한 도움말."""
     if any(not isinstance(each, str) for each in found):
         return "조각은 글이어야 합니다."
     if any(not each.isalnum() for each in found):
-        return "글자도 숫자도 아닌 것이나 빈 글이 든 조각이 있습니다."
+        return "빈 글이거나, 글자도 숫자도 아닌 것이 든 조각이 있습니다."
     if any(len(each) > 2 for each in found):
         return "두 글자가 넘는 조각이 있습니다."
     if len(wanted) == 1 and len(wanted[0]) == 1:
@@ -66,7 +65,7 @@ def _why(text: str, found: list[Any], wanted: list[str]) -> str:
 
 # %% ../../nbs/checks/06_search.ipynb #48e022e3
 def _fused(rankings: list[list[str]], k: float, first: int = 1) -> dict[str, float]:
-    """이름마다 RRF의 점수. `first`는 맨 앞의 차례입니다."""
+    """이름마다 RRF의 점수. `first`는 목록의 맨 앞에 매기는 차례입니다."""
     scores: dict[str, float] = {}
     for ranking in rankings:
         for place, key in enumerate(ranking, start=first):
@@ -79,7 +78,7 @@ def _in_order(scores: dict[str, float]) -> list[str]:
 
 
 def _cases(seed: int) -> list[tuple[list[list[str]], int]]:
-    """`(목록들, k)`들. 앞의 넷은 경계이고 나머지는 마구잡이입니다."""
+    """`(목록들, k)`들. 앞의 다섯은 경계의 문제이고, 나머지는 마구잡이로 만든 것입니다."""
     draw, cases = random.Random(seed), []  # type: Any, list[tuple[list[list[str]], int]]
     cases += [([["가", "나"], ["나", "다"]], 60), ([["가", "나"], ["나", "가"]], 60), ([["나"], ["가"]], 1)]
     cases += [([[], ["가", "나"]], 60), ([["가", "나", "다", "라"], ["마", "다"]], 1)]
@@ -101,28 +100,27 @@ def check_my_fusion(answer: Any) -> str | None:
     for rankings, k in _cases(62):
         found = listed(called(answer, rankings, k), "합친 것")
         scores = _fused(rankings, k)
-        if found != _in_order(scores):
-            raise AssertionError(
-                f"{shown(rankings)}의 k가 {k}일 때 {shown(found)}이(가) 나왔습니다. {_slip(rankings, k, found, scores)}"
-            )
+        assert found == _in_order(scores), (
+            f"{shown(rankings)}의 k가 {k}일 때 {shown(found)}이(가) 나왔습니다. {_slip(rankings, k, found, scores)}"
+        )
     return "맞았습니다. k가 작을수록 앞자리가 중요해집니다."
 
 
 def _slip(rankings: list[list[str]], k: int, found: list[Any], scores: dict[str, float]) -> str:
-    """잘못 합친 까닭으로 짐작되는 것."""
+    """어떻게 잘못 합쳤는지 짐작한 도움말."""
     if any(not isinstance(each, str) for each in found):
         return "점수는 빼고 목록에 있던 것만 늘어놓으세요."
     if len(set(found)) < len(found):
         return "같은 것이 두 번 나옵니다."
     if set(found) != set(scores):
-        return "어느 한 목록에만 있는 것도 빠뜨리지 말고, 없던 것은 넣지 마세요."
+        return "한 목록에만 있는 것도 빠뜨리지 말고, 어느 목록에도 없는 것은 넣지 마세요."
     if found == _in_order(_fused(rankings, k, first=0)):
         return "맨 앞의 차례는 1입니다."
     if [scores[key] for key in found] == sorted(scores.values(), reverse=True):
         return "점수가 같으면 먼저 나온 것이 앞서야 합니다."
     if found == _in_order({key: -score for key, score in scores.items()}):
         return "점수가 높은 것부터 늘어놓으세요."
-    return "목록마다 그 안의 차례로 점수를 구해 더했는지, k를 썼는지 보세요."
+    return "목록마다 그 목록의 차례로 점수를 구해 더했는지, 식에서 k를 썼는지 보세요."
 
 # %% ../../nbs/checks/06_search.ipynb #977136fd
 NOT_FOUND = "찾지 못했습니다"
@@ -169,7 +167,7 @@ def check_careful_title(answer: Any) -> str | None:
 # %% ../../nbs/checks/06_search.ipynb #f6c6c227
 @contest(6, "다른 말로 적은 질문 153개의 nDCG@10", partial(best_recorded, "search-kowiki"))
 def paraphrase_ndcg(answer: Any) -> float:
-    """패키지에 든 위키백과 지문 2,000편에서 다른 말로 적은 질문으로 찾은 nDCG@10의 평균."""
+    """다른 말로 적은 질문의 답을 패키지에 든 위키백과 지문 2,000편에서 찾았을 때 nDCG@10의 평균."""
     from nlpbook_nbs.core.corpora import sample_root
     from nlpbook_nbs.core.passages import read_passages
     from nlpbook_nbs.core.ranking import ranking_scores

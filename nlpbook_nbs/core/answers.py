@@ -15,8 +15,11 @@ def shown(
     width: int = 72,  # 적을 글자의 수
 ) -> str:
     """도움말에 적을 수 있게 한 줄로 줄인 `repr(value)`."""
-    text = " ".join(repr(value).split())
-    half = (width - 3) // 2
+    return _short(repr(value), width)
+
+
+def _short(text: str, width: int) -> str:
+    text, half = " ".join(text.split()), (width - 3) // 2
     return text if len(text) <= width else f"{text[:half]} … {text[-half:]}"
 
 # %% ../../nbs/core/answers.ipynb #71132193
@@ -36,7 +39,7 @@ def called(
         found = answer(*handed)
     except Exception as error:  # noqa: BLE001 (배우는 사람의 답에서는 어떤 오류든 날 수 있습니다)
         raise AssertionError(
-            f"{what}을(를) 계산하다가 오류가 났습니다: {type(error).__name__}: {shown(str(error))}"
+            f"{what}을(를) 계산하다가 오류가 났습니다: {type(error).__name__}: {_short(str(error), 120)}"
         ) from None
     assert repr(handed) == before, f"{what}이(가) 넣은 값을 고쳤습니다. 복사해서 쓰세요."
     return found
@@ -79,7 +82,7 @@ def truth(
     value: Any,  # 답
     what: str = "답",  # 도움말에 적을 이름
 ) -> bool:
-    """참이나 거짓. NumPy와 PyTorch의 것, 0과 1도 받습니다. 아니면 `AssertionError`."""
+    """참이나 거짓. NumPy와 PyTorch의 참·거짓, 0과 1도 받습니다. 아니면 `AssertionError`."""
     found = value.tolist() if hasattr(value, "tolist") else value
     assert isinstance(found, (bool, int)) and found in (0, 1), (
         f"{what}은(는) True나 False여야 하는데 {shown(value)}입니다."
@@ -105,7 +108,7 @@ def listed(
 def near(
     found: Sequence[float] | float,  # 나온 값
     wanted: Sequence[float] | float,  # 바른 값
-    tolerance: float = 1e-6,  # 상대 오차. 0에 가까운 값에서는 이 값의 백만분의 일까지 절대 오차를 봅니다
+    tolerance: float = 1e-6,  # 상대 오차. 0에 가까운 값에서는 절대 오차가 이 값의 백만분의 일까지이면 같다고 봅니다
 ) -> bool:
     """값이(목록이면 원소마다) 오차 안에서 같은지. `nan`끼리는 같은 것으로 봅니다."""
     if isinstance(wanted, Sequence):

@@ -29,7 +29,7 @@ def _faiss() -> Any:
 class ApproximateIndex:
     """`VectorIndex`와 똑같이 쓰는 근사 색인. faiss가 없으면 `NlpbookError`를 냅니다.
 
-    벡터를 모두 float32로 메모리에 올립니다. 긴 지문은 창이 겹쳐 나올 수 있으므로 그만큼 더 찾아 합칩니다.
+    벡터를 모두 float32로 메모리에 올립니다. 긴 지문은 창이 여럿 나올 수 있으므로 그만큼 더 찾아 지문 하나로 합칩니다.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class ApproximateIndex:
         numbers: Sequence[np.ndarray],  # 조각마다, 지문의 전체 번호. 지운 지문이면 -1
         links: int = LINKS,  # 벡터마다 이어 둘 이웃의 수
         build: int = BUILD,  # 만들 때 살필 후보의 수
-        look: int = LOOK,  # 찾을 때 살필 후보의 수. 크면 느리고 덜 놓칩니다
+        look: int = LOOK,  # 찾을 때 살필 후보의 수. 크면 느리지만 덜 놓칩니다
     ) -> None:
         faiss = _faiss()
         owners = [own[np.asarray(piece["owners"])] for piece, own in zip(pieces, numbers)]

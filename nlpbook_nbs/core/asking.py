@@ -49,7 +49,7 @@ class Answer:
 def answer_scores(
     answers: Sequence[dict[str, Any]],  # 찾은 차례대로, 지문마다 읽은 답
 ) -> np.ndarray:
-    """지문마다 답의 점수 `(n,)`: 답이 없다는 점수보다 얼마나 높은지에서 찾은 차례의 로그를 뺀 값. 답이 없으면 `-inf`."""
+    """지문마다 답의 점수 `(n,)`: 가장 좋은 답의 점수에서 답이 없다는 점수와 찾은 차례의 로그를 뺀 값. 답이 없으면 `-inf`."""
     margins = [
         -row["null_score_diff"] if row["found"] and row["answer"].strip() else -np.inf for row in answers
     ]
@@ -109,7 +109,7 @@ def threshold_curve(
 
 
 def best_threshold(
-    thresholds: np.ndarray,  # `threshold_curve`의 것
+    thresholds: np.ndarray,  # `threshold_curve`가 돌려준 문턱값들
     means: np.ndarray,
 ) -> float:
     """평균 점수가 가장 높은 문턱값. 여럿이면 가장 낮은 것, 곧 가장 많이 답하는 것입니다."""
@@ -117,7 +117,7 @@ def best_threshold(
 
 # %% ../../nbs/core/asking.ipynb #8609af9a
 def open_reranker(
-    folder: str,  # 문장 쌍 분류로 배운 모델의 폴더. 출력이 하나이면 그것이, 여럿이면 맨 뒤의 것이 점수입니다
+    folder: str,  # 문장 쌍 분류로 배운 모델의 폴더. 출력이 하나이면 그 값을, 여럿이면 마지막 값을 점수로 씁니다
     device: str | None = None,  # 쓸 장치
 ) -> Callable[[list[tuple[str, str]]], np.ndarray]:
     """질문과 지문을 함께 읽고 점수를 매기는 함수."""

@@ -16,12 +16,14 @@ def answer_each(
     predict: Callable[[list], Sequence],  # 입력들 → 답들
     rows: list,  # 입력들
 ) -> list[Any]:
-    """입력마다의 답. 답하지 못한 것의 자리에는 오류 객체가 옵니다."""
+    """입력마다의 답. 답하지 못한 입력의 자리에는 오류 객체를 넣습니다."""
     try:
         found = list(predict(rows))
         if len(found) == len(rows):
             return found
-        problem: Exception = RuntimeError(f"입력은 {len(rows)}개인데 답은 {len(found)}개입니다.")
+        problem: Exception = RuntimeError(
+            f"입력은 {len(rows)}개인데 답은 {len(found)}개입니다. 입력마다 답을 하나씩 돌려주세요."
+        )
     except Exception as error:  # noqa: BLE001 (무슨 오류든 물어본 쪽에 돌려줍니다)
         problem = error
     if len(rows) == 1:
@@ -45,7 +47,7 @@ class Batcher:
         most: int = 32,  # 한 번에 계산할 입력의 수
         wait: float = 0.005,  # 첫 입력이 다른 입력을 기다리는 시간 (초)
         line: int = 256,  # 기다릴 수 있는 입력의 수
-        told: Callable[[int], Any] = lambda size: None,  # 모은 수를 알릴 곳
+        told: Callable[[int], Any] = lambda size: None,  # 모은 수를 받을 함수
     ) -> None:
         self.predict, self.most, self.wait, self.line, self.told = predict, most, wait, line, told
         self.waiting = 0  # 아직 답하지 못한 입력의 수
@@ -102,7 +104,7 @@ class Batcher:
                     future.set_result(answer)
 
     def close(self) -> None:
-        """더는 받지 않습니다. 계산하던 것은 끝나기를 기다리지 않습니다."""
+        """더는 받지 않습니다. 하던 계산이 끝나기를 기다리지 않습니다."""
         if self._worker is not None:
             self._worker.cancel()
         self.pool.shutdown(wait=False, cancel_futures=True)

@@ -29,7 +29,7 @@ def frequent_letters(
     texts: Iterable[str],  # 글들
     most: int,  # 글자의 가짓수
 ) -> list[str]:
-    """빈칸(`▁`)과, 자주 나오는 차례로 놓은 글자들. 수가 같으면 코드의 차례입니다."""
+    """빈칸(`▁`)과, 자주 나오는 차례로 놓은 글자들. 나온 수가 같으면 코드 포인트의 차례입니다."""
     counts: Counter = Counter()
     for text in texts:
         counts.update(text)
@@ -60,7 +60,7 @@ def _with_rules(model: Any) -> "Tokenizer":
 
 # %% ../../nbs/core/bpe.ipynb #0b36a923
 def train_bpe(
-    texts: Iterable[str],  # 글들. 두 번 읽으므로 목록이나 다시 읽을 수 있는 것이어야 합니다
+    texts: Iterable[str],  # 글들. 두 번 읽으므로 목록처럼 다시 읽을 수 있어야 합니다
     vocab_size: int,  # 어휘의 크기
     letters: int,  # 처음부터 어휘에 넣을 글자의 가짓수
 ) -> "Tokenizer":
@@ -76,7 +76,7 @@ def train_bpe(
     size = vocab_size - len(BYTES)
     require(
         size > len(first),
-        f"vocab_size={vocab_size}: 글자 {letters}가지와 바이트 256개, 특수 토큰 4개보다 커야 합니다.",
+        f"vocab_size={vocab_size}: 글자 {letters}가지와 바이트 256개, 특수 토큰 4개를 더한 수보다 커야 합니다.",
     )
     learned: Tokenizer = _with_rules(models.BPE())
     learned.train_from_iterator(
@@ -132,7 +132,7 @@ def save_bpe(
 def letters_per_token(
     tokenizer: "PreTrainedTokenizerBase",  # `save_bpe`로 저장한 토크나이저
 ) -> np.ndarray:
-    """토큰 번호마다의 글자 수 `(vocab,)` int64. 한 문서의 토큰 것을 더하면 그 문서의 글자 수입니다."""
+    """토큰 번호마다의 글자 수 `(vocab,)` int64. 한 문서에 나온 토큰들의 값을 더하면 그 문서의 글자 수입니다."""
     counts = np.zeros(len(tokenizer), np.int64)
     for token, number in tokenizer.get_vocab().items():
         byte = BYTES.index(token) if token in _BYTE_SET else None

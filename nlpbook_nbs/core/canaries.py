@@ -236,7 +236,7 @@ def share_with_interval(
     found = binomtest(hits, count).proportion_ci(method="exact")
     return hits / count, (float(found.low), float(found.high))
 
-
+# %% ../../nbs/core/canaries.ipynb #01095d86
 def averages(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """카나리아들의 평균 노출도(부트스트랩), 추출률과 1등이 된 비율 `first`(클로퍼-피어슨), 저마다의 95% 구간(`<이름>_interval`)."""
     found: dict[str, Any] = {}

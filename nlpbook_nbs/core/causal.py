@@ -142,7 +142,7 @@ class MixedText(Dataset):
 def next_token_loss(
     model: Any,  # `AutoModelForCausalLM`
     input_ids: torch.Tensor,  # 토큰 번호 (batch, seq)
-    ignored: int | None = None,  # 맞힐 것에 넣지 않을 토큰의 번호
+    ignored: int | None = None,  # 맞히게 하지 않을 토큰의 번호
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """다음 토큰을 맞힌 손실 `(batch, seq - 1)`과 맞힐 자리인지 `(batch, seq - 1)` bool. 맞히지 않는 자리의 손실은 0입니다."""
     targets = input_ids[:, 1:]
@@ -159,7 +159,7 @@ def counted_loss(
         str, torch.Tensor
     ],  # `input_ids`, `labels (batch, seq)`, 채운 자리가 있으면 `attention_mask`. 세지 않는 자리의 레이블은 -100
 ) -> torch.Tensor:
-    """세는 자리의 평균 손실. 라이브러리의 것과 반올림 오차만큼만 다릅니다."""
+    """세는 자리의 평균 손실. 라이브러리의 값과 반올림 오차만큼만 다릅니다."""
     inputs = model_inputs(model, batch)
     if type(model).__name__ != "GPT2LMHeadModel" or on_tpu():
         return model(**inputs).loss

@@ -50,7 +50,7 @@ def open_source(
     head = next((name for name in OUTPUTS if any(name in kind for kind in kinds)), None)
     require(
         head and not has_graph(folder),
-        f"{source}: 줄일 수 있는 모델이 아닙니다. 분류, 개체명 인식, 질의응답을 학습한 폴더를 적으세요.",
+        f"{source}: 줄일 수 있는 모델이 아닙니다. 분류, 개체명 인식, 질의응답을 학습한 모델의 폴더를 적으세요.",
     )
     return *open_saved(getattr(transformers, f"AutoModel{head}"), folder, "cpu"), folder
 
@@ -62,7 +62,7 @@ def export_graph(
 ) -> dict[str, Any]:
     """모델 폴더를 ONNX 그래프의 폴더로 옮기고 `{"folder", "bytes"}`를 돌려줍니다.
 
-    `bytes`는 그래프 파일의 크기입니다. 옮길 줄 모르는 모델이면 `NlpbookError`를 냅니다.
+    `bytes`는 그래프 파일의 크기입니다. 옮길 수 없는 모델이면 `NlpbookError`를 냅니다.
     """
     need("onnx", "onnxscript", "onnxruntime")
     model, tokenizer, source = open_source(source)
@@ -117,7 +117,7 @@ def keep_layers(
     """`layers`의 층만 남긴 폴더를 만들고 `{"folder", "parameters"}`를 돌려줍니다. 없는 층이면 `NlpbookError`를 냅니다."""
     model, tokenizer, folder = open_source(source)
     stack: Any = getattr(getattr(model.base_model, "encoder", None), "layer", None)
-    require(stack is not None, f"{source}: 층을 덜어 낼 줄 모르는 구조입니다. BERT 계열의 모델을 적으세요.")
+    require(stack is not None, f"{source}: 층을 덜어 낼 수 없는 구조입니다. BERT 계열의 모델을 적으세요.")
     require(
         layers and all(0 <= number < len(stack) for number in layers) and list(layers) == sorted(set(layers)),
         f"layers={list(layers)}: 0부터 {len(stack) - 1}까지의 번호를 작은 것부터 한 번씩 적으세요.",
@@ -131,7 +131,7 @@ def keep_tokens(
     source: str | Path,  # 학습한 모델의 폴더. 토크나이저가 WordPiece여야 합니다
     target: str | Path,  # 만들 폴더
     where: str | Path,  # 토큰을 셀 글: 파일, 폴더, 또는 패턴
-    min_count: int = 1,  # 글에 이보다 드문 토큰은 버립니다
+    min_count: int = 1,  # 글에 이보다 적게 나온 토큰은 버립니다
 ) -> dict[str, Any]:
     """글에 나온 토큰만 남긴 폴더를 만들고 `{"folder", "parameters", "tokens"}`를 돌려줍니다. WordPiece가 아니면 `NlpbookError`를 냅니다."""
     model, tokenizer, folder = open_source(source)
@@ -139,7 +139,7 @@ def keep_tokens(
     cased = not getattr(tokenizer, "do_lower_case", False)
     require(
         kind == "WordPiece" and cased and hasattr(model.base_model, "embeddings"),
-        f"{source}: 어휘를 덜어 낼 줄 모르는 모델입니다. 소문자로 바꾸지 않는 WordPiece 토크나이저의 BERT를 적으세요.",
+        f"{source}: 어휘를 덜어 낼 수 없는 모델입니다. 소문자로 바꾸지 않는 WordPiece 토크나이저의 BERT를 적으세요.",
     )
     used = count_pieces(tokenizer, where)[0]
     known = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # %% ../../nbs/core/continuations.ipynb #a33e37da
 def settle_specials(
-    tokenizer: "PreTrainedTokenizerBase",  # 고칩니다
+    tokenizer: "PreTrainedTokenizerBase",  # 채우는 토큰을 정해 고칠 토크나이저
 ) -> None:
     """채우는 토큰을 정합니다. 끝 토큰이 없으면 `NlpbookError`를 냅니다."""
     require(
@@ -133,7 +133,7 @@ def own_file(
     folder: str | Path,  # 내 자료의 폴더
     mode: str,  # `train`, `val`, `test`
 ) -> Path:
-    """`mode` 부분의 파일. `val`과 `test`는 서로 대신합니다."""
+    """`mode` 부분의 파일. `val`과 `test`는 하나가 없으면 다른 하나를 씁니다."""
     other = {"val": "test", "test": "val"}.get(mode, mode)
     plain = [path for name in (mode, other) if (path := Path(folder, f"{name}.txt")).is_file()]
     return plain[0] if plain else find_table(Path(folder), mode, ["document", "label"])

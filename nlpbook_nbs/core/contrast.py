@@ -27,7 +27,7 @@ def contrastive_loss(
     same: torch.Tensor,  # 질문의 지문과 같은 지문이면 참 `(batch, 지문 수)`
     scale: float = SCALE,  # 코사인에 곱하는 수
 ) -> torch.Tensor:
-    """제 지문을 고르는 크로스 엔트로피의 평균. 같은 지문이 배치에 또 있으면 그 자리는 오답으로 치지 않습니다.
+    """제 지문을 고르는 교차 엔트로피의 평균. 같은 지문이 배치에 또 있으면 그 자리는 오답으로 치지 않습니다.
 
     sentence-transformers의 `MultipleNegativesRankingLoss`와 같은 손실입니다: van den Oord 외 (2018), InfoNCE.
     """
@@ -50,7 +50,7 @@ def gathered(
 def first_row(
     count: int,  # 이 프로세스의 지문 수
 ) -> int:
-    """모은 지문 가운데 이 프로세스의 것이 시작하는 자리."""
+    """모은 지문 가운데 이 프로세스의 지문이 시작하는 자리."""
     alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
     return 0 if alone else torch.distributed.get_rank() * count
 
@@ -96,7 +96,7 @@ class PairDataset(Dataset):
 
     @property
     def lengths(self) -> np.ndarray:
-        """건마다 읽을 토큰 수의 어림 `(n,)`: 지문과 오답, 질문의 평균."""
+        """건마다 대강 몇 토큰을 읽을지 `(n,)`: 지문과 오답, 질문의 평균."""
         own = self.passages.lengths_of(self.columns["window"][self._asked[self._first]])
         return own * (1 + self.hard_negatives) + int(self.questions.lengths.mean())
 

@@ -24,9 +24,9 @@ class Decoding:
 
     do_sample: bool = option(True, "확률에 따라 뽑음. 끄면 언제나 가장 그럴듯한 토큰을 고름")
     temperature: float = option(1.0, "온도. 낮으면 뻔하게, 높으면 엉뚱하게 씀", above=0)
-    top_k: int = option(0, "점수가 높은 이만큼에서만 고름. 0이면 모두에서", min=0)
-    top_p: float = option(1.0, "확률이 높은 것부터 더해 이만큼이 될 때까지에서만 고름", above=0, max=1)
-    min_p: float = option(0.0, "가장 높은 확률의 이 배에 못 미치는 것은 고르지 않음", min=0, max=1)
+    top_k: int = option(0, "점수가 높은 것부터 이 개수만 남기고 고름. 0이면 모두 남김", min=0)
+    top_p: float = option(1.0, "확률이 높은 것부터 더해 이 값이 될 때까지만 남기고 고름", above=0, max=1)
+    min_p: float = option(0.0, "가장 높은 확률에 이 값을 곱한 것보다 낮은 토큰은 고르지 않음", min=0, max=1)
     repetition_penalty: float = option(1.0, "이미 나온 토큰의 점수를 깎는 정도. 1이면 깎지 않음", above=0)
     no_repeat_ngram_size: int = option(0, "토큰 몇 개짜리 열을 되풀이하지 않을지. 0이면 막지 않음", min=0)
     num_beams: int = option(1, "빔 탐색으로 함께 살필 글의 수. 1이면 하지 않음", min=1)
@@ -157,7 +157,7 @@ class Reader:
         self,
         rows: torch.Tensor,  # 남길 줄의 번호 (남길 수,)
     ) -> None:
-        """남길 글의 것만 둡니다. 같은 번호를 되풀이하면 복사합니다."""
+        """남길 글의 캐시만 둡니다. 같은 번호를 되풀이해 적으면 복사합니다."""
         self.real = self.real[rows]
         self.cache.reorder_cache(rows)
 
@@ -201,7 +201,7 @@ def beam_search(
     how: Decoding,
     ends: Sequence[int],  # 끝 토큰의 번호들
 ) -> tuple[list[int], float]:
-    """`(새로 쓴 토큰 번호들, 토큰마다의 평균 로그 확률)`. 끝 토큰으로 끝났으면 그것까지 셉니다."""
+    """`(새로 쓴 토큰 번호들, 토큰마다의 평균 로그 확률)`. 끝 토큰으로 끝났으면 끝 토큰까지 셉니다."""
     ids = torch.tensor([list(prompt)], device=model.device)
     reader, width, done = Reader(model, torch.ones_like(ids, dtype=torch.bool)), how.num_beams, []
     lines, totals = ids, torch.zeros(1, device=model.device)  # 이어 가는 글들과 그 로그 확률의 합

@@ -30,7 +30,7 @@ from .unread import encode_inputs
 def distillation_loss(
     logits: torch.Tensor,  # 학생의 점수 `(batch, num_labels)`
     shares: torch.Tensor,  # 선생님의 확률 `(batch, num_labels)`
-    temperature: float = 1.0,  # 두 쪽의 점수를 나눌 온도
+    temperature: float = 1.0,  # 선생님과 학생의 점수를 나눌 온도
 ) -> torch.Tensor:
     """배치의 평균 KL(선생님 ‖ 학생)에 `temperature`의 제곱을 곱한 값 `()`. 출처: Hinton et al. (2015), Distilling the Knowledge in a Neural Network."""
     wanted = (shares.float().clamp_min(1e-8).log() / temperature).softmax(dim=-1)
@@ -91,7 +91,7 @@ class DistillArguments(TrainArguments):
     texts: str = option(
         "", "배울 글: 파일, 폴더, 또는 패턴. 한 줄에 글 하나이고 레이블은 없어도 됨", path=True
     )
-    temperature: float = option(2.0, "점수를 나눌 온도. 클수록 선생님의 확률을 부드럽게 봄", above=0)
+    temperature: float = option(2.0, "점수를 나눌 온도. 클수록 선생님의 확률이 고르게 됨", above=0)
     pretrained_model_name: str = option("nlpbook-mini", "학생: 허브 이름, 폴더, 패키지에 든 모델")
     downstream_model_dir: Optional[str] = option("nlpbook-models/distilled", "학생을 저장할 폴더", path=True)
     learning_rate: float = option(8e-4, "학습률 (learning rate)", above=0)
@@ -105,7 +105,8 @@ class DistillArguments(TrainArguments):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.teacher_dir, "선생님 모델의 폴더를 teacher_dir에 적으세요.")
+        if not self.teacher_dir:  # 확률을 따로 구해 두었으면 없어도 됩니다.
+            return
         require(
             self.teacher_dir != self.downstream_model_dir,
             f"{self.teacher_dir}: 선생님의 폴더에 학생을 저장할 수 없습니다. downstream_model_dir을 다른 폴더로 적으세요.",
@@ -128,6 +129,7 @@ def distill(
     from transformers import AutoModelForSequenceClassification
 
     set_seed(args)
+    require(taught is not None or args.teacher_dir, "선생님 모델의 폴더를 teacher_dir에 적으세요.")
     if texts is None:
         require(args.texts, "배울 글의 파일을 texts에 적으세요.")
         texts = [line for path in text_files(args.texts) for part in read_sentences(path) for line in part]

@@ -57,7 +57,7 @@ _PASSAGE_NAMES = ("passage", "document", "corpus")
 def read_prompts(
     model_name: str,  # 모델의 이름이나 폴더
 ) -> Prompts:
-    """모델을 쓸 때 붙일 말. 적어 둔 것이 없으면 `nlpbook-small`과 이름에 `e5`가 든 모델은 E5의 것, 나머지는 빈 글입니다."""
+    """모델을 쓸 때 붙일 말. 모델 폴더에 적어 둔 말이 없으면, `nlpbook-small`과 이름에 `e5`가 든 모델은 E5의 말, 나머지는 빈 글입니다."""
     path = Path(resolve_model_name(model_name)) / _SETTINGS
     if path.is_file():
         try:
@@ -149,7 +149,7 @@ class PassageEncoder:
         room = self.max_seq_length - len(before) - len(after)
         require(
             room > 0,
-            f"max_seq_length={self.max_seq_length}: 앞에 붙이는 말을 빼면 지문이 들어갈 자리가 없습니다. 늘리세요.",
+            f"max_seq_length={self.max_seq_length}: 앞에 붙이는 말을 빼면 지문이 들어갈 자리가 없습니다. 더 큰 값을 적으세요.",
         )
         found, start = [], 0
         while True:
@@ -232,7 +232,7 @@ class TextEmbedder:
         return self.model.config.hidden_size
 
     def fingerprint(self) -> str:
-        """벡터를 정하는 모든 것(가중치, 토크나이저, 길이, 붙이는 말)의 지문 (16진수 32자)."""
+        """벡터를 정하는 모든 것(가중치, 토크나이저, 길이, 붙이는 말)의 지문(digest, 16진수 32자)."""
         weights = (
             digest_of(name.encode(), weight.detach().float().cpu().numpy().tobytes())
             for name, weight in sorted(self.model.named_parameters())
@@ -248,7 +248,7 @@ class TextEmbedder:
         return self._vectors(self.encode([self.prompts.question + text for text in texts]))
 
     def unknown(self, texts: Sequence[str]) -> np.ndarray:
-        """글마다 토큰 가운데 `[UNK]`(어휘에 없는 말)의 몫 `(n,)`. 앞에 붙이는 말은 세지 않습니다."""
+        """글마다 토큰 가운데 `[UNK]`(어휘에 없는 말)의 비율 `(n,)`. 앞에 붙이는 말은 세지 않습니다."""
         tokens = self.encode.tokens_of(normalize_texts(texts))
         offsets = np.concatenate([[0], np.cumsum([len(each) for each in tokens])]).astype(np.int64)
         return unknown_shares(self.tokenizer, np.concatenate([*tokens, np.zeros(0, np.int64)]), offsets)

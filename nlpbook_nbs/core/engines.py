@@ -82,7 +82,10 @@ class Engine:
         """색인의 지문을 모두 올리고, 새로 올린 수를 돌려줍니다. 끊겼으면 다시 불러 이어서 올립니다."""
         from qdrant_client import models
 
-        require(index.vectors is not None, f"{index.folder}: 벡터가 없는 색인은 엔진에 올릴 수 없습니다.")
+        require(
+            index.vectors is not None,
+            f"{index.folder}: 벡터가 없는 색인은 엔진에 올릴 수 없습니다. 모델을 주어 nlpbook index로 다시 만드세요.",
+        )
         self._make(index.embedder.hidden)
         rows = zip(index.passages(), _term_weights(index), _passage_vectors(index))
         added = 0

@@ -18,7 +18,7 @@ from .settings import NlpbookError, logger
 async def pieces_of(
     made: Generator[str, Any, Any],  # 조각을 하나씩 내놓는 제너레이터
     pool: Executor,  # 조각을 만들 스레드
-    seconds: float = 30.0,  # 모두 만들 때까지 걸려도 되는 시간
+    seconds: float = 30.0,  # 모두 만들 때까지 걸려도 되는 시간 (초)
 ) -> AsyncGenerator[str, None]:
     """`made`의 조각들을 `pool`에서 만들어 차례로 내놓습니다. 시간이 넘으면 `asyncio.TimeoutError`, 만들다가 난 오류는 그대로 냅니다."""
     loop, gone = asyncio.get_running_loop(), threading.Event()

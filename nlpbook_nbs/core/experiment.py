@@ -222,8 +222,10 @@ def _private(experiment: "CanaryExperiment", name: str) -> dict[str, Any]:
         batch_size=experiment.args.private_batch_size,
         learning_rate=experiment.args.private_learning_rate,
     )
-    found = private_pretraining(args, None if name == "sgd" else promised)
-    return found | measure(experiment, folder)
+    control = name == "sgd"
+    title = RUNS[name] if control else f"DP-SGD (ε={promised:g})"
+    found = private_pretraining(args, None if control else promised)
+    return found | measure(experiment, folder) | {"title": title}
 
 # %% ../../nbs/core/experiment.ipynb #0a6b08a8
 def _classified(experiment: "CanaryExperiment", name: str) -> dict[str, Any]:

@@ -43,17 +43,24 @@ _GRID = np.linspace(0, 1, 101)  # ROC 곡선을 모을 거짓 양성률들
 def merge_records(
     records: list[dict[str, Any]],  # 시드만 다른 기록들
 ) -> dict[str, Any]:
-    """시드마다의 기록을 모은 기록 하나. `runs`에는 모든 기록에 있는 실험만 남기고, `mlm_losses`와 `aucs`에 시드마다의 값을 둡니다."""
+    """시드마다의 기록을 모은 기록 하나. 실험마다 `seeds`에 어느 시드로 했는지, `mlm_losses`와 `aucs`에 시드마다의 값을 둡니다."""
     first = records[0]
-    shared = [name for name in first["runs"] if all(name in record["runs"] for record in records)]
+    names = dict.fromkeys(name for record in records for name in record["runs"])
+    seeds = [record["settings"]["seed"] for record in records]
+
+    def found(name: str) -> dict[str, Any]:
+        having = [place for place, record in enumerate(records) if name in record["runs"]]
+        merged = _merge_runs([records[place]["runs"][name] for place in having])
+        return merged | {"seeds": [seeds[place] for place in having]}
+
     return first | {
-        "seeds": [record["settings"]["seed"] for record in records],
+        "seeds": seeds,
         "seconds": round(sum(record["seconds"] for record in records), 1),
         "members": sum(record["members"] for record in records),
-        "runs": {name: _merge_runs([record["runs"][name] for record in records]) for name in shared},
+        "runs": {name: found(name) for name in names},
     }
 
-
+# %% ../../nbs/core/exposure.ipynb #909dde6d
 def _merge_runs(runs: list[dict[str, Any]]) -> dict[str, Any]:
     found = dict(runs[0])
     for name in ("canaries", "public_head"):
@@ -136,6 +143,14 @@ def _plot_size(runs: dict[str, Any]) -> "Axes | None":
     return plot_exposure({f"{count}층": layers[count] for count in sorted(layers)} | {"모든 층": rows}, rows)
 
 
+def _plot_epsilon(runs: dict[str, Any]) -> "Axes | None":
+    names = [name for name in ("sgd", "dp-64", "dp", "dp-1") if name in runs]
+    if len(names) < 2 or "planted" not in runs:
+        return None
+    curves = {runs[name]["title"]: runs[name]["canaries"] for name in names}
+    return plot_exposure(curves, runs["planted"]["canaries"])
+
+
 def _plot_defences(runs: dict[str, Any]) -> "Axes | None":
     names = [name for name in _DEFENCES if name in runs]
     if len(names) < 2 or "planted" not in runs:
@@ -175,6 +190,7 @@ _PLOTS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "epochs": _plot_epochs,
     "size": _plot_size,
     "defences": _plot_defences,
+    "epsilon": _plot_epsilon,
     "tradeoff": _plot_tradeoff,
     "roc": _plot_roc,
 }

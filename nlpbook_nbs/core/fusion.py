@@ -17,7 +17,7 @@ def fuse_ranks(
     k: float = RRF_K,  # 앞자리에 얼마나 치우칠지. 작을수록 앞자리가 중요합니다
     top: int | None = None,  # 돌려줄 수. 비우면 모두
 ) -> list[tuple[Key, float]]:
-    """목록들을 합친 `[(무엇, 점수)]`, 점수가 높은 것부터. 점수가 같으면 먼저 나온 것이 앞섭니다."""
+    """목록들을 합친 `[(목록에 있던 것, 점수)]`, 점수가 높은 것부터. 점수가 같으면 먼저 나온 것이 앞섭니다."""
     scores: dict[Key, float] = {}
     for ranking in rankings:
         for place, key in enumerate(dict.fromkeys(ranking), start=1):

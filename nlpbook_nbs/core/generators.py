@@ -32,7 +32,7 @@ def watched_prompts(
         if not told and word and word not in conditions:
             told = True
             logger.warning(
-                "%r(으)로 시작하는 글은 배운 적이 없습니다. 배운 조건은 %s입니다. 그대로 이어 쓰지만 느낌은 고를 수 없습니다.",
+                "%r(으)로 시작하는 글은 배운 적이 없습니다. 배운 조건은 %s입니다. 그대로 이어 쓰지만, 글의 느낌을 고르려면 배운 조건으로 시작하세요.",
                 *(word, ", ".join(conditions)),
             )
         yield prompt

@@ -55,6 +55,9 @@ class GraphModel(torch.nn.Module):
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
+        options.add_session_config_entry(
+            "session.intra_op.allow_spinning", "0"
+        )  # 쉬는 동안 코어를 붙들지 않습니다.
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
         except Exception as error:  # noqa: BLE001 (엔진마다 오류의 종류가 다릅니다)
@@ -95,7 +98,7 @@ def open_graph(
 
 # %% ../../nbs/core/graphs.ipynb #87bcb584
 class _Wrapped(torch.nn.Module):
-    """텐서만 받아 텐서만 내는 모델. 그래프에는 사전이 없습니다."""
+    """텐서만 받아 텐서만 내는 모델. 그래프는 사전을 주고받지 못합니다."""
 
     def __init__(self, model: Any, names: list[str], outputs: list[str]) -> None:
         super().__init__()
@@ -126,7 +129,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _forget_places(path: str | Path) -> None:
-    """그래프에 적힌, 계산마다 어느 파일의 몇째 줄에서 왔는지를 지웁니다. 파일이 작아지고, 만든 컴퓨터의 폴더가 새어 나가지 않습니다."""
+    """어느 파일의 몇째 줄에서 온 계산인지 그래프에 적혀 있는 것을 지웁니다. 그러면 파일이 작아지고, 만든 컴퓨터의 폴더 이름이 새어 나가지 않습니다."""
     import onnx
 
     model = onnx.load(str(path))

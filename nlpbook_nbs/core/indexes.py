@@ -50,9 +50,9 @@ class IndexRecord:
     """색인 하나를 정하는 것 모두."""
 
     units: str  # 낱말로 나누는 방법
-    units_key: str  # 그 지문. 토크나이저가 다르면 다릅니다
+    units_key: str  # 나누는 방법의 digest. 토크나이저가 다르면 다릅니다
     model: str = ""  # 벡터를 계산한 모델의 이름. 벡터가 없으면 빈 글
-    model_key: str = ""  # 그 모델의 지문
+    model_key: str = ""  # 그 모델의 digest
     storage: str = "float16"  # 벡터를 저장하는 형
     pieces: tuple[Piece, ...] = ()
     format: int = INDEX_FORMAT
@@ -88,7 +88,7 @@ def write_record(folder: Path, record: IndexRecord) -> None:
 
 # %% ../../nbs/core/indexes.ipynb #9d08d180
 def _lines(passages: Sequence[Passage]) -> list[bytes]:
-    return [json.dumps(list(asdict(each).values()), ensure_ascii=False).encode() for each in passages]
+    return [json.dumps(list(vars(each).values()), ensure_ascii=False).encode() for each in passages]
 
 
 def _passage_columns(lines: Sequence[bytes]) -> dict[str, np.ndarray]:
@@ -238,7 +238,7 @@ class SearchIndex:
         record = self.record
         require(
             self.units.key == record.units_key,
-            f"{self.folder}: 낱말을 {record.units} 방법으로 나눈 색인인데 지금의 방법이나 토크나이저가 다릅니다. 만들 때와 같은 것을 쓰거나 nlpbook index로 다시 만드세요.",
+            f"{self.folder}: 낱말을 {record.units} 방법으로 나눈 색인인데 지금의 방법이나 토크나이저가 다릅니다. 만들 때와 같은 방법과 토크나이저를 쓰거나 nlpbook index로 다시 만드세요.",
         )
         require(
             self.embedder is None or record.model_key,
@@ -288,7 +288,7 @@ class SearchIndex:
             again = next((row.id for row in rows if row.id in known), None)
             require(
                 again is None,
-                f"{self.folder}: id {again!r}의 지문이 이미 있습니다. 지우고 더하거나 다른 id를 적으세요.",
+                f"{self.folder}: id {again!r}의 지문이 이미 있습니다. 있는 지문을 먼저 지우거나 다른 id를 적으세요.",
             )
             made = _write_pieces(self.folder, self.record, rows, self.units, self._needed_embedder(), PIECE)
             self._replace(self.record.pieces + made)
@@ -300,10 +300,10 @@ class SearchIndex:
             places = {passage.id: place for passage, place in zip(self.passages(), self._places.tolist())}
             wanted = list(dict.fromkeys(ids))
             missing = next((each for each in wanted if each not in places), None)
-            require(missing is None, f"{self.folder}: id {missing!r}의 지문이 없습니다. 이름을 확인하세요.")
+            require(missing is None, f"{self.folder}: id {missing!r}의 지문이 없습니다. id를 확인하세요.")
             require(
                 len(wanted) < len(self),
-                f"{self.folder}: 지문을 모두 지울 수는 없습니다. 색인 폴더를 지우세요.",
+                f"{self.folder}: 지문을 모두 지울 수는 없습니다. 모두 지우려면 색인 폴더를 지우세요.",
             )
             pieces = list(self.record.pieces)
             for at, row in (places[each] for each in wanted):
@@ -318,7 +318,7 @@ class SearchIndex:
         return self.embedder
 
     def _reload(self) -> None:
-        """그 사이에 다른 프로세스가 바꾸었으면 다시 엽니다."""
+        """그사이에 다른 프로세스가 색인을 바꾸었으면 다시 엽니다."""
         now = read_record(self.folder)
         if now != self.record:
             self.record = now

@@ -80,7 +80,7 @@ def replace_chosen(
 class MaskingCollator:
     """예시들을 배치로 묶으며 빈칸을 만듭니다. transformers의 `DataCollatorForLanguageModeling`과 같은 통계입니다.
 
-    토큰(`[UNK]`를 비롯한 특수 토큰과 채운 자리는 빼고)을 저마다 `mlm_probability`의 확률로 고르고, 고른 자리의 80%는 `[MASK]`,
+    토큰(`[UNK]`를 비롯한 특수 토큰과 채운 자리는 빼고)마다 `mlm_probability`의 확률로 빈칸을 고르고, 고른 자리의 80%는 `[MASK]`,
     10%는 아무 토큰, 10%는 그대로 둡니다(Devlin 외 2019).
     배치: `input_ids`, `attention_mask`, `token_type_ids`, `labels` `(batch, seq)`와 `next_sentence_label (batch,)` int64.
     확률이 0과 1 사이가 아니거나 `[MASK]` 토큰이 없으면 `NlpbookError`를 냅니다.

@@ -8,7 +8,7 @@ import os
 
 # %% ../../nbs/core/metrics.ipynb #633ebf24
 class Metrics:
-    """요청의 수와 걸린 시간, 한 번에 계산한 입력의 수. 환경 변수 `PROMETHEUS_MULTIPROC_DIR`이 있으면 여러 프로세스의 것을 합칩니다."""
+    """요청의 수와 걸린 시간, 한 번에 계산한 입력의 수. 환경 변수 `PROMETHEUS_MULTIPROC_DIR`이 있으면 여러 프로세스의 수치를 합칩니다."""
 
     def __init__(self) -> None:
         from prometheus_client import CollectorRegistry, Counter, Histogram

@@ -104,7 +104,7 @@ class KneserNey:
         before: Sequence[int],  # 앞의 토큰 번호들
         random: np.random.Generator,
     ) -> int:
-        """확률에 따라 뽑은 다음 토큰의 번호. 가장 긴 앞 글에서 뽑아 보고, 덜어 둔 몫에 걸리면 짧은 것으로 물러납니다."""
+        """확률에 따라 뽑은 다음 토큰의 번호. 가장 긴 앞 글에서 뽑아 보고, 덜어 둔 확률에 걸리면 더 짧은 앞 글로 물러납니다."""
         line = [self.vocab_size] * (self.order - 1) + list(before)
         for size in range(self.order, 0, -1):
             known, tokens, counts = self.following[size]

@@ -52,7 +52,7 @@ def split_spans(
     most: int = MOST,  # 조각 하나의 최대 글자 수
     overlap: int = OVERLAP,  # 이웃한 조각이 겹치는 글자 수
 ) -> list[tuple[int, int]]:
-    """겹치게 나눈 조각들의 자리 `[시작, 끝)`. 모두 이으면 글 전체를 덮습니다. `overlap`이 `most`의 절반을 넘으면 `NlpbookError`."""
+    """겹치게 나눈 조각들의 자리 `[시작, 끝)`. 조각을 모두 모으면 글 전체를 덮습니다. `overlap`이 `most`의 절반을 넘으면 `NlpbookError`."""
     require(0 <= 2 * overlap <= most, f"overlap={overlap}: 조각의 크기 {most}의 절반을 넘을 수 없습니다.")
     borders = [found.end() for found in _BORDER.finditer(text)]
     spans, start = [], 0
@@ -159,7 +159,7 @@ def checked_passages(
     passages: Iterable[Any],  # `Passage`들, 또는 글들
     where: str = "지문",  # 오류에 적을 자리
 ) -> list[Passage]:
-    """찾을 수 있는 지문의 목록. 빈 글은 세어 경고하고 뺍니다. 이름이 겹치거나, 글이 아니거나, 하나도 없으면 `NlpbookError`를 냅니다."""
+    """찾을 수 있는 지문의 목록. 빈 글은 빼고, 몇 편인지 경고합니다. 이름이 겹치거나, 글이 아니거나, 하나도 없으면 `NlpbookError`를 냅니다."""
     found: dict[str, Passage] = {}
     empty = 0
     for number, given in enumerate(passages, start=1):
@@ -170,7 +170,7 @@ def checked_passages(
             )
         if passage.id in found:
             raise NlpbookError(
-                f"{where} {number}번째: id {passage.id!r}이(가) 앞의 것과 같습니다. 지문마다 다른 id를 적으세요."
+                f"{where} {number}번째: id {passage.id!r}이(가) 앞에 나온 지문의 id와 같습니다. 지문마다 다른 id를 적으세요."
             )
         check_unicode(f"{passage.id}{passage.whole}", f"{where} {passage.id!r}")
         if not normalize_label(passage.text):

@@ -16,7 +16,7 @@ def shared_gains(
     scores: Any,  # 높은 것부터 늘어놓은 점수 `(n,)`
     hits: Any,  # 그 자리의 글이 맞으면 1, 아니면 0 `(n,)`
 ) -> np.ndarray:
-    """자리마다 맞을 몫 `(n,)` float64. 점수가 같은 자리끼리는 평균으로 나눕니다."""
+    """자리마다 맞는 글이 놓일 확률 `(n,)` float64. 점수가 같은 자리끼리는 평균으로 나눕니다."""
     scores, hits = np.asarray(scores), np.asarray(hits, np.float64)
     if not len(scores):
         return hits
@@ -30,7 +30,7 @@ def expected_reciprocal(
     hits: Any,  # 그 자리의 글이 맞으면 1, 아니면 0 `(n,)`
     most: int,  # 앞의 몇 개까지 볼지
 ) -> float:
-    """처음 맞는 글의 차례의 역수의 기댓값. `most`개 안에 없으면 0입니다."""
+    """맞는 글이 처음 나오는 차례를 역수로 바꾸어 구한 기댓값. `most`개 안에 없으면 0입니다."""
     scores, hits = np.asarray(scores), np.asarray(hits)
     if not hits.any():
         return 0.0

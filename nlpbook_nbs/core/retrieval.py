@@ -112,7 +112,7 @@ class CorpusColumns:
         tokenizer: Any,
         prompts: Prompts,  # 질문과 지문의 앞에 붙일 말
         lengths: tuple[int, int],  # 질문과 지문의 최대 토큰 수
-        hard_negatives: int = 0,  # 0이면 어려운 오답을 캐지 않습니다
+        hard_negatives: int = 0,  # 0이면 어려운 오답을 모으지 않습니다
     ) -> None:
         self.tokenizer, self.prompts, self.lengths, self.mined = (
             tokenizer,
@@ -128,7 +128,7 @@ class CorpusColumns:
         examples: Sequence[Any],  # `question`, `group`, `answer`, `answer_start`가 있는 예시들
         passages: Sequence[Passage],  # 지문들
     ) -> tuple[Path, str]:
-        """내용에서 나온 캐시의 `(폴더, 지문)`."""
+        """내용으로 정한 캐시의 `(폴더, digest)`."""
         rows = [(row.question, row.group, row.answer, row.answer_start) for row in examples]
         texts = digest_of(*(repr(each).encode() for each in [*rows, *passages]))
         return feature_folder(args, self.tokenizer, form, texts, repr(self.prompts), self.lengths, self.mined)
@@ -172,7 +172,7 @@ class CorpusColumns:
 
 # %% ../../nbs/core/retrieval.ipynb #2ef31fb2
 class RetrievalDataset(FeatureDataset):
-    """창들 다음에 질문들이 오는 데이터셋. 배치에는 몇 번째 것인지 `index`가 있습니다."""
+    """창들 다음에 질문들이 오는 데이터셋. 배치의 `index`에는 몇 번째 창이나 질문인지 적혀 있습니다."""
 
     def __init__(
         self,

@@ -118,7 +118,7 @@ def submit(
         return
     try:
         score = float(found.score(answer))
-        assert math.isfinite(score), f"점수가 {score}입니다."
+        assert math.isfinite(score), f"점수가 {score}입니다. 낸 값에 nan이나 inf가 있는지 보세요."
     except AssertionError as hint:
         print(f"점수를 낼 수 없습니다. {hint}")
         return

@@ -26,7 +26,7 @@ class IndexArguments:
     units: str = option("bigrams", "낱말로 나누는 방법", choices=["bigrams", "words", "wordpiece", "kiwi"])
     storage: str = option("float16", "벡터를 저장하는 형", choices=["float32", "float16", "int8"])
     add: bool = option(False, "있던 색인에 더함. 끄면 이 글들의 색인으로 바꿈")
-    max_seq_length: Optional[int] = option(None, "한 번에 읽는 최대 토큰 수. 비우면 모델의 것", min=8)
+    max_seq_length: Optional[int] = option(None, "한 번에 읽는 최대 토큰 수. 비우면 모델의 값", min=8)
     batch_size: int = option(32, "한 번에 읽는 글의 수", min=1)
     device: Optional[str] = option(None, "쓸 장치(cpu, cuda, mps). 비우면 있는 것 가운데 가장 빠른 것")
 
@@ -46,8 +46,8 @@ class FindArguments:
     )
     top_k: int = option(5, "찾을 지문의 수", min=1)
     candidates: int = option(50, "합치거나 다시 읽을 후보의 수", min=1)
-    rrf_k: float = option(RRF_K, "두 차례를 합치는 RRF의 k", above=0)
-    max_seq_length: Optional[int] = option(None, "색인을 만들 때의 값. 비우면 모델의 것", min=8)
+    rrf_k: float = option(RRF_K, "두 목록을 합치는 RRF의 k", above=0)
+    max_seq_length: Optional[int] = option(None, "색인을 만들 때의 최대 토큰 수. 비우면 모델의 값", min=8)
     device: Optional[str] = option(None, "쓸 장치(cpu, cuda, mps). 비우면 있는 것 가운데 가장 빠른 것")
 
     def __post_init__(self) -> None:
@@ -103,7 +103,7 @@ def make_index(
 def open_search(
     args: FindArguments,
 ) -> Any:
-    """색인과 모델을 열어 `Searcher`로. 색인이 없거나 다른 모델의 것이면 `NlpbookError`를 냅니다."""
+    """색인과 모델을 열어 `Searcher`로. 색인이 없거나 다른 모델로 만든 색인이면 `NlpbookError`를 냅니다."""
     from nlpbook_nbs.core.asking import open_reranker
     from nlpbook_nbs.core.embedding import open_embedder
     from nlpbook_nbs.core.indexes import SearchIndex, read_record

@@ -80,7 +80,7 @@ Reranker = Callable[[list[tuple[str, str]]], np.ndarray]  # (질문, 지문)들 
 
 
 def _in_text(passage: Passage, span: tuple[int, int] | None) -> tuple[int, int]:
-    """제목까지 붙인 글에서의 자리를 글만의 자리로. 모르면 글 전체입니다."""
+    """제목까지 붙인 글에서의 자리를 제목을 뺀 글에서의 자리로. 모르면 글 전체입니다."""
     if span is None:
         return 0, len(passage.text)
     ahead = len(passage.whole) - len(passage.text)
@@ -217,7 +217,7 @@ def hits_html(
     question: str,  # 질문
     answer: tuple[int, int] | None = None,  # 첫 지문에서 답의 자리 `[시작, 끝)`
 ) -> str:
-    """찾은 지문들을 점수와 함께 적은 HTML. 질문의 말은 굵게, 답은 노랗게 칠합니다."""
+    """찾은 지문들을 점수와 함께 적은 HTML. 질문의 말은 굵게 적고, 답은 노랗게 칠합니다."""
     rows = []
     for place, hit in enumerate(hits, start=1):
         spans = [(*span, "b") for span in marked_spans(question, hit.passage.text)]

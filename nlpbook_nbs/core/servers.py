@@ -29,7 +29,8 @@ def open_socket(
     for number in tries:
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            found = socket.socket(family, socket.SOCK_STREAM)
+            # TCP라고 적어 두어야 asyncio가 작은 답을 모으지 않고 바로 보냅니다. 적지 않으면 답마다 40ms씩 늦습니다.
+            found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             try:
                 if os.name != "nt":  # 윈도우에서는 남이 쓰는 포트까지 열어 버립니다.
                     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

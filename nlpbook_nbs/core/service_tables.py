@@ -35,9 +35,10 @@ class ServiceTable:
     def __init__(
         self,
         source: str = "",  # 어떻게 쟀는지 적은 한 줄
+        verdict: str = "",  # 차이를 어떻게 보아야 하는지 설명하는 글
     ) -> None:
         self.rows: list[tuple[str, Mapping[str, Any]]] = []
-        self.source = source
+        self.source, self.verdict = source, verdict
 
     def add(
         self,
@@ -65,7 +66,7 @@ class ServiceTable:
         widths = [max(len(row[place]) for row in (heads, *lines)) for place in places]
         rows = ["  ".join(row[p].rjust(w) for p, w in zip(places, widths)) for row in (heads, *lines)]
         told = [f"{row}  {line[0]}" for row, line in zip(rows[1:], lines)]
-        return "\n".join([rows[0], *told, *([self.source] if self.source else [])])
+        return "\n".join([rows[0], *told, *filter(None, (self.source, self.verdict))])
 
     __repr__ = __str__
 
@@ -73,9 +74,8 @@ class ServiceTable:
         heads, lines = self.table()
         head = "".join(f"<th>{escape(each)}</th>" for each in heads)
         body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>" for line in lines)
-        return (
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{escape(self.source)}</p>"
-        )
+        notes = "".join(f"<p>{escape(each)}</p>" for each in (self.source, self.verdict) if each)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
 
 
 def _cell(name: str, value: Any) -> str:
@@ -100,9 +100,9 @@ def recorded_service(
     )
     record = read_json(path)
     versions = ", ".join(f"{each} {version}" for each, version in record["versions"].items())
-    found = ServiceTable(
-        f"{record['title']} · {record['day']} · {versions} · 코어 {record['cores']}개 · {record['command']}"
-    )
+    cores = f"코어 {record['cores']}개"
+    source = " · ".join([record["title"], record["day"], versions, cores, record["command"]])
+    found = ServiceTable(source, record.get("verdict", ""))
     for row in record["rows"]:
         found.add(**row)
     return found

@@ -94,7 +94,7 @@ class Service:
             require(body, "빈 목록을 받았습니다. 입력을 하나 이상 보내세요.")
             require(
                 len(body) <= self.most,
-                f"입력이 {len(body)}개입니다. 한 번에 {self.most}개까지 나누어 보내세요.",
+                f"입력이 {len(body)}개입니다. 한 번에 {self.most}개까지 받으니 나누어 보내세요.",
             )
             return [self._row(each, f"{place}번째 입력: ") for place, each in enumerate(body, start=1)], False
         return [self._row(body, "")], True

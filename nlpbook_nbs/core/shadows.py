@@ -53,7 +53,7 @@ def likelihood_ratios(
     inside: np.ndarray,  # 그 모델이 그 글을 읽었는지 `(models, n)`
     target: int,  # 표적 모델의 번호. 나머지가 그림자 모델입니다
 ) -> np.ndarray:
-    """표적이 그 글을 읽었을 우도와 읽지 않았을 우도의 로그 비 `(n,)`. 클수록 읽은 글 같습니다. 그림자 모델은 글마다 양쪽에 하나씩은 있어야 합니다.
+    """표적이 그 글을 읽었을 우도와 읽지 않았을 우도의 로그 비 `(n,)`. 클수록 읽었을 가능성이 높습니다. 그림자 모델은 글마다 양쪽에 하나씩은 있어야 합니다.
 
     방법: Carlini 외 (2022), Membership Inference Attacks From First Principles.
     """

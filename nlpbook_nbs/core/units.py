@@ -84,7 +84,7 @@ class Units:
 
     @property
     def key(self) -> str:
-        """나누는 방법의 지문. 토크나이저가 다르면 지문도 다릅니다."""
+        """나누는 방법의 지문(digest). 토크나이저가 다르면 지문도 다릅니다."""
         parts = [self.name, *([tokenizer_fingerprint(self.tokenizer)] if self._encoder else [])]
         return digest_of(*map(str.encode, parts))
 

@@ -25,10 +25,10 @@ from .settings import NlpbookError, logger
 # %% ../../nbs/core/web.ipynb #7185890e
 @dataclass(frozen=True)
 class Limits:
-    """웹 서비스가 견디는 만큼."""
+    """웹 서비스가 받아들이는 한도."""
 
-    max_bytes: int = 256 * 1024  # 요청 하나의 크기
-    seconds: float = 30.0  # 답할 때까지 걸려도 되는 시간
+    max_bytes: int = 256 * 1024  # 요청 하나의 최대 크기 (바이트)
+    seconds: float = 30.0  # 답할 때까지 걸려도 되는 시간 (초)
     rows: int = 32  # 한 번에 모아 계산할 입력의 수
     wait_ms: float = 5.0  # 모으려고 기다리는 시간 (밀리초)
     line: int = 256  # 기다릴 수 있는 입력의 수
@@ -176,7 +176,7 @@ async def _answered(web: WebService, request: Any) -> Any:
 
 
 def _check_key(web: WebService, request: Any) -> None:
-    """API 키가 맞지 않으면 401로 돌려보냅니다. 견주는 시간이 몇 글자나 맞았는지에 따라 달라지지 않게 합니다."""
+    """API 키가 맞지 않으면 401로 돌려보냅니다. 몇 글자가 맞았는지에 따라 견주는 시간이 달라지지 않게 합니다."""
     if not web.api_key:
         return
     given = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix(
@@ -280,8 +280,8 @@ def _application(web: WebService, origins: Sequence[str]) -> Any:
 
     async def lost(request: Any, error: Any) -> Any:
         told = {
-            404: "없는 주소입니다. / 나 /docs를 보세요.",
-            405: "이 주소에 쓸 수 없는 방법입니다. /docs를 보세요.",
+            404: "없는 주소입니다. 화면은 /, 설명서는 /docs에 있습니다.",
+            405: "이 주소에는 쓸 수 없는 요청 방법입니다. /docs를 보세요.",
         }
         message = told.get(error.status_code, str(error.detail))
         return Response(error_json("not_found", message), error.status_code, _HEADERS, "application/json")

@@ -35,7 +35,7 @@ def _is_word(codes: np.ndarray) -> np.ndarray:
 def bigram_keys(
     texts: Sequence[str],  # 글들
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`(글자 두 개를 담은 수, 그것이 나온 글의 번호)`. `core.units`의 `bigrams`와 같은 것을 같은 수만큼 냅니다."""
+    """`(글자 두 개를 담은 수, 그 두 글자가 나온 글의 번호)`. `core.units`의 `bigrams`와 같은 것을 같은 수만큼 냅니다."""
     texts = word_texts(texts)
     codes = np.frombuffer("\n".join([*texts, ""]).encode("utf-32-le"), np.uint32).astype(np.uint64)
     rows = np.repeat(np.arange(len(texts)), np.fromiter(map(len, texts), np.int64, len(texts)) + 1)
@@ -52,7 +52,7 @@ def _bigram(key: int) -> str:
     return chr(first) + (chr(second) if second else "")
 
 # %% ../../nbs/core/word_index.ipynb #eeac479a
-_ROWS = 22  # 조각 하나의 글은 이 비트 수에 들어갈 만큼까지입니다.
+_ROWS = 22  # 조각 하나에 드는 글의 수는 이 비트 수로 적을 수 있어야 합니다.
 
 
 def count_words(
@@ -94,17 +94,17 @@ def term_list(
     return bytes(column).decode().split("\n") if len(column) else []
 
 # %% ../../nbs/core/word_index.ipynb #6905c4c0
-K1, B = 1.5, 0.75  # 횟수가 많아질 때 점수가 눕는 빠르기, 글의 길이를 얼마나 볼지
+K1, B = 1.5, 0.75  # 되풀이해 나온 낱말의 점수를 얼마나 더 올릴지, 글의 길이를 얼마나 반영할지
 
 
 def _alive_counts(piece: Mapping[str, np.ndarray], alive: np.ndarray) -> np.ndarray:
-    """낱말마다, 남은 글 가운데 그것이 나오는 글의 수."""
+    """낱말마다, 남은 글 가운데 그 낱말이 나오는 글의 수."""
     sums = np.concatenate([[0], np.cumsum(alive[piece["rows"]])])
     return sums[piece["indptr"][1:]] - sums[piece["indptr"][:-1]]
 
 
 def _vocabulary(counted: Sequence[tuple[list[str], np.ndarray]]) -> tuple[dict[str, int], np.ndarray]:
-    """`(낱말의 번호, 번호마다 그것이 나오는 글의 수)`. 낱말은 글자 번호의 차례로 늘어놓습니다."""
+    """`(낱말의 번호, 번호마다 그 낱말이 나오는 글의 수)`. 낱말은 글자 번호의 차례로 늘어놓습니다."""
     totals: dict[str, int] = {}
     for terms, counts in counted:
         for term, count in zip(terms, counts.tolist()):

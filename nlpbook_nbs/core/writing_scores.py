@@ -13,7 +13,7 @@ def distinct(
     texts: Sequence[str],  # 글들
     n: int,  # 어절 몇 개씩
 ) -> float:
-    """서로 다른 어절 n-그램의 몫 (0과 1 사이). n-그램이 하나도 없으면 0입니다."""
+    """서로 다른 어절 n-그램의 비율 (0과 1 사이). n-그램이 하나도 없으면 0입니다."""
     words = [text.split() for text in texts]
     grams = [tuple(row[start : start + n]) for row in words for start in range(len(row) - n + 1)]
     return len(set(grams)) / len(grams) if grams else 0.0
@@ -23,7 +23,7 @@ def repetition(
     texts: Sequence[str],  # 글들
     n: int = 4,  # 글자 몇 개씩
 ) -> float:
-    """글마다 되풀이된 글자 n-그램의 몫의 평균 (0과 1 사이). 너무 짧은 글은 0으로 셉니다."""
+    """글마다 구한, 되풀이된 글자 n-그램의 비율의 평균 (0과 1 사이). 너무 짧은 글은 0으로 셉니다."""
     shares = []
     for text in texts:
         grams = [text[start : start + n] for start in range(len(text) - n + 1)]
