@@ -47,6 +47,18 @@ class Load:
         told = f", 실패 {self.failed}" if self.failed else ""
         return f"초당 {self.rate:5.0f}번, p50 {p50:5.1f}ms, p95 {p95:5.1f}ms, p99 {p99:5.1f}ms{told}"
 
+# %% ../nbs/12_deploy.ipynb #7cc8c5df
+def _asked(connection: http.client.HTTPConnection, path: str, body: Any) -> int:
+    """`body`를 보내고 받은 상태 코드. 연결이 끊겨 답을 받지 못했으면 0이고, 다음 요청은 새로 잇습니다."""
+    try:
+        connection.request("POST", path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+        reply = connection.getresponse()
+        reply.read()
+        return reply.status
+    except (OSError, http.client.HTTPException):
+        connection.close()
+        return 0
+
 # %% ../nbs/12_deploy.ipynb #893bc456
 def measure_load(
     address: str,  # 서비스의 주소: `http://127.0.0.1:8000/`
@@ -61,7 +73,7 @@ def measure_load(
         f"{address!r}: http://주소:포트/ 꼴의 주소와 1 이상의 수를 적으세요.",
     )
     left, waits, failed = iter(range(requests)), [], []  # type: Any, list[float], list[int]
-    lock, headers = threading.Lock(), {"Content-Type": "application/json"}
+    lock = threading.Lock()
 
     def user() -> None:
         connection = http.client.HTTPConnection(str(url.hostname), url.port, timeout=60)
@@ -70,18 +82,12 @@ def measure_load(
                 number = next(left, None)
             if number is None:
                 return connection.close()
-            content, begun = json.dumps(bodies[number % len(bodies)]), time.perf_counter()
-            try:
-                connection.request("POST", f"{url.path.rstrip('/')}/api", content.encode(), headers)
-                reply = connection.getresponse()
-                reply.read()
-            except (OSError, http.client.HTTPException):  # 끊겼습니다. 다음 요청은 새로 잇습니다.
-                failed.append(0)
-                connection.close()
-                continue
-            waits.append(time.perf_counter() - begun)
-            if reply.status != 200:
-                failed.append(reply.status)
+            begun = time.perf_counter()
+            status = _asked(connection, f"{url.path.rstrip('/')}/api", bodies[number % len(bodies)])
+            if status:
+                waits.append(time.perf_counter() - begun)
+            if status != 200:
+                failed.append(status)
 
     threads, begun = [threading.Thread(target=user) for _ in range(users)], time.perf_counter()
     for each in threads:
@@ -90,7 +96,7 @@ def measure_load(
         each.join()
     return Load(time.perf_counter() - begun, np.array(waits), len(failed))
 
-# %% ../nbs/12_deploy.ipynb #ffa0c71d
+# %% ../nbs/12_deploy.ipynb #c442ed67
 WEIGHTS = ("*.safetensors", "*.onnx", "*.bin")  # 크기를 잴 파일들
 
 
@@ -101,7 +107,7 @@ def weight_megabytes(
     files = {path for pattern in WEIGHTS for path in Path(folder).glob(pattern)}
     return sum(path.stat().st_size for path in files) / 1e6
 
-
+# %% ../nbs/12_deploy.ipynb #ffa0c71d
 def measure_model(
     folder: str | Path,  # 모델 폴더
     texts: Sequence[str],  # 시험할 글

@@ -362,7 +362,7 @@ def soak(args):
         "2",
         "--no_access_log",
     ]
-    answered, lost, memories, lock = [0], [], [], threading.Lock()
+    answered, lost, memories, before, lock = [0], [], [], {}, threading.Lock()
     with running(words, port) as (process, address):
 
         def user(number):
@@ -386,9 +386,10 @@ def soak(args):
                     workers = sorted(set(memory(process.pid)) - {process.pid})
                     os.kill(workers[-1], signal.SIGKILL)
                 else:
+                    before = memories[-1]
                     process.send_signal(signal.SIGHUP)
             found = memory(process.pid)
-            memories.append((args.minutes * (1 - left), list(found.values())))
+            memories.append({pid: size for pid, size in found.items() if pid != process.pid and size > 100})
             told = f"답 {answered[0]:,} 잃음 {len(lost)} 메모리(MB) {found}"
             print(f"{time.strftime('%H:%M:%S')} {told}", flush=True)
             time.sleep(min(10, max(1, end - time.monotonic())))
@@ -396,14 +397,9 @@ def soak(args):
             each.join()
     print(lost[:10])
     table = ServiceTable()
-    for name, place in (("처음", 0), ("끝", -1)):
-        minutes, sizes_found = memories[place]
-        table.add(
-            f"{name}, 프로세스 {len(sizes_found)}개의 메모리",
-            seconds=60 * minutes,
-            megabytes=sum(sizes_found),
-        )
-    table.add("모두 답한 것과 잃은 것", texts=answered[0], failed=len(lost), seconds=60 * args.minutes)
+    for name, found in (("처음, 일꾼마다", memories[0]), ("갈아 끼우기 직전, 일꾼마다", before)):
+        table.add(name, megabytes=[float(size) for size in found.values()])
+    table.add("모두", requests=answered[0], failed=len(lost), seconds=60 * args.minutes)
     keep("soak", "일꾼 둘, 한 번 죽이고 한 번 갈아 끼움", table, ("torch", "uvicorn", "starlette"))
 
 

@@ -16,6 +16,7 @@ from .settings import PACKAGE_DIR, require
 COLUMNS: dict[str, tuple[str, int]] = {  # 값의 이름 → (열의 이름, 소수점 아래 자리)
     "texts": ("배운 글", 0),
     "users": ("사용자", 0),
+    "requests": ("답한 요청", 0),
     "accuracy": ("정확도", 3),
     "megabytes": ("MB", 1),
     "ms": ("ms/글", 1),
