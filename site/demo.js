@@ -224,7 +224,7 @@ class Demo extends HTMLElement {
     const plain = "nlpbook-mini의 가중치를 8비트로 줄여 브라우저에서 바로 계산합니다.";
     if (this.kind === KINDS.ner) {
       const { f1, rows } = this.about.ner;
-      return `${plain} 노트북과 달리 토큰마다 정하므로 조사가 이름에 붙기도 합니다. 시험 문장 ${rows.toLocaleString("ko")}개에서 잰 개체명 F1은 ${f1.toFixed(3)}입니다.`;
+      return `${plain} 노트북과 달리 토큰마다 정하므로 조사가 이름에 붙기도 합니다. 시험 문장 ${rows.toLocaleString("ko")}개에서 잰 개체명 macro F1은 ${f1.toFixed(3)}입니다.`;
     }
     if (this.kind === KINDS.attack) {
       const { secret, repeats } = this.about.attack;
