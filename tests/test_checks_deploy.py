@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from checking import accept, leave_blank, refuse, reject_submission
 from conftest import SMALL_BERT
+
 from nlpbook_nbs.core.scoreboard import contest_of
 
 TITLES = {"entailment": "참", "contradiction": "거짓", "neutral": "중립"}
