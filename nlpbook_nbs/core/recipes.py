@@ -78,7 +78,10 @@ TASKS: dict[str, str] = {  # 과제의 이름 → RECIPE가 있는 모듈
 GROUPS: dict[str, tuple[str, str]] = {  # 묶음의 이름 → (COMMANDS가 있는 모듈, 설명)
     "pretrain": ("nlpbook_nbs.pretrain", "토크나이저를 만들고 BERT를 사전학습합니다: tokenizer, data, model"),
     "attack": ("nlpbook_nbs.mask_attack", "모델이 무엇을 외웠는지 알아봅니다: probe, canary, membership"),
-    "deploy": ("nlpbook_nbs.deploy", "학습한 모델을 더 작고 빠르게 줄입니다: distill, graph, layers, vocabulary"),
+    "deploy": (
+        "nlpbook_nbs.deploy",
+        "학습한 모델을 더 작고 빠르게 줄입니다: distill, graph, layers, vocabulary",
+    ),
 }
 
 # %% ../../nbs/core/recipes.ipynb #33da7dd8
