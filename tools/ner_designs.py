@@ -2,7 +2,7 @@
 
     python tools/ner_designs.py 말뭉치폴더 작업폴더 [--model nlpbook-mini] [--seeds 7,8,9] [그 밖의 학습 설정]
 
-말뭉치폴더의 `klue-ner`로 배우고 그 개발 파일로 잽니다. 에폭은 고르지 않고 마지막 것을 씁니다. 잰 것은 `작업폴더/designs.jsonl`에 적고, 다시 부르면 빠진 것만 잽니다. 표는 `nlpbook_nbs/data/results/ner-designs.json`에 적습니다.
+말뭉치폴더의 `klue-ner`로 배우고 그 개발 파일로 잽니다. 에폭은 고르지 않고 마지막 것을 씁니다. 잰 것은 `작업폴더/designs.jsonl`에 적고, 다시 부르면 빠진 것만 잽니다. 표는 재어 둔 `ner`의 값싼 방법과 함께 `nlpbook_nbs/data/results/ner-designs.json`에 적습니다.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import torch
 from reference import given_settings
 
-from nlpbook_nbs.core.baselines import RESULTS, Recorded
+from nlpbook_nbs.core.baselines import RESULTS, Recorded, recorded
 from nlpbook_nbs.core.files import written_aside
 from nlpbook_nbs.core.models import load_model, load_tokenizer
 from nlpbook_nbs.core.settings import set_logger, set_seed
@@ -113,7 +113,8 @@ def record(rows, model):
         "versions": {name: version(name) for name in ("torch", "transformers")},
         "cores": torch.get_num_threads(),
         "columns": {"학습 토큰": "tokens"},
-        "rows": [
+        "rows": [row for row in recorded("ner").record["rows"] if row["cheap"]]
+        + [
             {
                 "method": name,
                 "cheap": False,
