@@ -333,7 +333,9 @@ class Recorded(Comparison):
     def verdict(self) -> str:
         """가장 나은 모델과 가장 나은 값싼 방법의 차이가 얼마만 한 것인지 말하는 글. 값싼 방법이 더 많은 예시로도 배웠으면 한 문장을 더합니다."""
         found = [str(Difference(**each)) for each in self.record["differences"]]
-        return " ".join(found) or "잰 모델이 없어 견줄 수 없습니다."
+        if found or any(not row["cheap"] for row in self.record["rows"]):
+            return " ".join(found) or "시험 예시마다 짝지어 견준 값은 재지 않았습니다."
+        return "잰 모델이 없어 견줄 수 없습니다."
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """`(열의 이름들, 줄마다의 칸들)`. 지표마다의 점수에, 결과에 적힌 열 `columns`나 배운 예시의 수와 걸린 시간(초)을 덧붙입니다."""
