@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nlpbook_nbs.core.baselines import RESULTS, recorded
 from nlpbook_nbs.core.canaries import summarize
-from nlpbook_nbs.core.exposure import canary_table
+from nlpbook_nbs.core.exposure import canary_table, loss_gains
 from nlpbook_nbs.core.files import read_json
 from nlpbook_nbs.core.service_tables import RECORDS, recorded_service
 
@@ -41,16 +41,17 @@ def attack():
         ["되풀이한 횟수", "비밀", "노출도"],
         [[str(line["repeats"] or "심지 않음"), str(line["count"]), interval(line)] for line in lines],
     )
-    rows = [line for line in canary_table(record) if line["mlm_loss"] is not None]
+    gains = loss_gains(record["runs"])
+    rows = [line for line in canary_table(record) if line["run"] in gains]
     defences = markdown(
-        ["방어", "시드", "심은 비밀 전체의 노출도", "회원 추론 AUC", "떼어 둔 글의 손실"],
+        ["방어", "시드", "심은 비밀 전체의 노출도", "회원 추론 AUC", "떼어 둔 글의 손실이 내려간 폭"],
         [
             [
                 line["title"],
                 ", ".join(map(str, record["runs"][line["run"]]["seeds"])),
                 interval(line),
                 f"{line['auc']:.3f}",
-                f"{line['mlm_loss']:.3f}",
+                f"{sum(gains[line['run']]) / len(gains[line['run']]):+.3f}",
             ]
             for line in rows
         ],

@@ -174,7 +174,7 @@ def private_pretraining(
         adamw = torch.optim.AdamW(weights, lr=args.learning_rate, weight_decay=args.weight_decay)
         parts: dict[str, Any] = {"module": model, "optimizer": adamw, "data_loader": loader}
         if epsilon is None:
-            whole = {
+            whole: dict[str, Any] = {
                 "noise_multiplier": 0.0,
                 "max_grad_norm": 1e9,
             }  # 어떤 기울기도 이보다 작아 자르지 않습니다.
