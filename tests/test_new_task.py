@@ -213,7 +213,7 @@ def test_new_task_is_in_every_table_the_sidebar_and_the_api(changed):
     expected = {
         "README.md": f"[88장 묻는 글 찾기]({NAME})",
         "README.en.md": f"[88. Spotting questions]({NAME})",
-        "index.qmd": f"[88장 묻는 글 찾기]({NAME}) | 글이 묻는 글인지 아닌지 가립니다 |",
+        "index.qmd": f"**[88장 묻는 글 찾기]({NAME})**\n\n글이 묻는 글인지 아닌지 가립니다\n\n:::",
         "_quarto.yml": f"      - section: 장난감\n        contents:\n          - {NAME}\n",
         "api/index.qmd": "[toy](toy.qmd)",
         "api/toy.qmd": "## ToyTrainArguments",
