@@ -5,6 +5,7 @@ __all__ = ['prediction_device', 'open_saved', 'check_scores', 'predict_batches']
 
 # %% ../../nbs/core/prediction.ipynb #00a5928c
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from .cpu import reused_memory
 from .features import FeatureDataset
 from .graphs import has_graph, open_graph
 from nlpbook_nbs.core.models import (
@@ -96,12 +98,15 @@ def predict_batches(
     if model.device.type != where.type or where.index not in {None, model.device.index}:
         model.to(where)  # 층을 모두 훑는 일이라, 한 문장씩 물을 때마다 하면 느려집니다.
     order = np.argsort(-dataset.lengths, kind="stable")
-    for start in range(0, len(order), batch_size):
-        indices = order[start : start + batch_size]
-        batch = {
-            name: tensor.to(model.device) for name, tensor in dataset.__getitems__(indices).to_batch().items()
-        }
-        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
-        outputs = model(**model_inputs(model, inputs))
-        check_scores(outputs)
-        yield indices, batch, outputs
+    many = where.type == "cpu" and len(order) > batch_size
+    with reused_memory() if many else nullcontext():
+        for start in range(0, len(order), batch_size):
+            indices = order[start : start + batch_size]
+            batch = {
+                name: tensor.to(model.device)
+                for name, tensor in dataset.__getitems__(indices).to_batch().items()
+            }
+            inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+            outputs = model(**model_inputs(model, inputs))
+            check_scores(outputs)
+            yield indices, batch, outputs

@@ -10,7 +10,7 @@ import shutil
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from torch import nn
 from torch.utils.data import DataLoader, SequentialSampler
 
 from .arguments import parse_monitor
-from .cpu import cheap_random_numbers
+from .cpu import cheap_random_numbers, reused_memory
 from .devices import check_workers
 from .divergence import StopOnDivergence
 from .exports import EXPORT_PART, export_model
@@ -199,12 +199,15 @@ class Trainer(pl.Trainer):
             return super().test(model, self._shared(dataloaders), *args, **options)
 
     def _kernels(self, model: Any) -> AbstractContextManager[Any]:
-        """CPU에서 학습하는 동안 모델의 드롭아웃과 어텐션을 CPU용으로 바꿉니다. 평가는 언제나 모델의 원래 계산으로 합니다."""
+        """CPU에서 학습하는 동안 메모리를 다시 쓰고, 모델의 드롭아웃과 어텐션을 CPU용으로 바꿉니다. 평가는 언제나 모델의 원래 계산으로 합니다."""
         network = getattr(model or self.lightning_module, "model", None)
         on_cpu = self.strategy.root_device.type == "cpu"
+        stack = ExitStack()
+        if on_cpu:
+            stack.enter_context(reused_memory())
         if on_cpu and self.args.fast_dropout and isinstance(network, nn.Module):
-            return cheap_random_numbers(network)
-        return nullcontext()
+            stack.enter_context(cheap_random_numbers(network))
+        return stack
 
     def _shared(self, loaders: Any) -> Any:
         return count_each_once(loaders) if self.world_size > 1 else loaders
