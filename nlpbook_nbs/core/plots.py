@@ -22,7 +22,7 @@ def lighter(
     from PIL import Image
 
     image = Image.open(BytesIO(picture))
-    if image.mode == "RGBA" and image.getextrema()[3][0] < 255:
+    if image.mode == "RGBA" and np.asarray(image)[..., 3].min() < 255:
         return picture
     small = BytesIO()
     image.convert("RGB").quantize(256).save(small, "PNG", optimize=True)
