@@ -10,6 +10,10 @@ import pytest
 from conftest import write
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+from weigh_pages import shifted
+
 PAGE = """<!doctype html><html lang="ko"><head><meta charset="utf-8"><link rel="icon" href="data:,"><title>장</title>
 <link rel="stylesheet" href="look.css"><script type="module" src="page.js"></script></head>
 <body><h1>장</h1><p>{}</p><img src="a.png" alt="" width="9" height="9">{}</body></html>"""
@@ -92,3 +96,9 @@ def test_without_chromium_one_sentence_says_so_and_make_docs_goes_on(site):
 def test_page_that_was_not_built_is_named(site):
     done = weigh(site, "index.html", "nbs/none.html")
     assert done.returncode == 2 and "nbs/none.html" in done.stderr
+
+
+def test_shifts_of_the_layout_are_summed_only_while_they_follow_each_other():
+    assert shifted([]) == 0
+    assert shifted([(100, 0.125), (900, 0.25), (3000, 0.125)]) == 0.375
+    assert shifted([(900 * number, 0.125) for number in range(10)]) == 0.75  # 다섯 초마다 새로 셉니다.

@@ -267,7 +267,10 @@ def weigh(site, pages, loads):
             faults += [f"{name}: 바깥에 요청합니다: {link}" for link in sorted(outside)]
             if stuck:
                 faults.append(f"{name}: 화면의 '실행'을 눌러도 답이 나오지 않습니다")
-    print(f"\n{loads}번 연 것의 가운데 값. 무게는 받은 KB / 푼 KB(1KB는 1,000바이트), 시간은 초입니다.")
+    print(
+        f"\n{loads}번 연 것의 가운데 값. 무게는 받은 KB / 푼 KB(1KB는 1,000바이트), 시간은 초입니다. FCP는 무엇이든 처음 보인 때, LCP는 가장 큰 것이 보인 때, "
+        "DCL은 문서를 끝까지 읽은 때이고, CLS는 보이던 것이 밀려난 정도입니다(0이면 밀리지 않았습니다). 바쁜 컴퓨터에서는 시간이 길어집니다."
+    )
     return faults
 
 
@@ -292,7 +295,8 @@ def main():
     except NoBrowserError as error:
         print(error)
         sys.exit(0 if args.if_possible else 2)
-    print("\n".join(faults))
+    for fault in faults:
+        print(fault)
     sys.exit(bool(faults))
 
 
