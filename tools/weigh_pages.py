@@ -185,7 +185,7 @@ class Requests:
 
 def shifted(shifts):
     """누적 레이아웃 이동(CLS): 1초 안에 이어지고 5초를 넘지 않는 묶음 가운데 가장 큰 합."""
-    worst = total = start = last = 0
+    worst, total, start, last = 0, 0, float("-inf"), float("-inf")
     for when, value in shifts:
         if when - last > 1000 or when - start > 5000:
             total, start = 0, when
