@@ -233,14 +233,11 @@ def functions(path):
 
 
 def graded(path):
-    """장과 그 짝이 되는 채점 노트북의 채점 함수들: `(장, 번호, 함수)`."""
-    books = [each for each in (path, path.parent / "checks" / path.name) if each.exists()]
-    for cell in (cell for book in books for cell in cells(book)):
-        if cell["cell_type"] == "code" and re.search(r"^@(nlpbook\.)?exercise\(", source(cell), re.MULTILINE):
-            for node in ast.parse(source(cell)).body:
-                for mark in getattr(node, "decorator_list", []):
-                    if re.match(r"(nlpbook\.)?exercise\(", ast.unparse(mark)):
-                        yield *map(ast.literal_eval, mark.args), node
+    """장의 짝이 되는 채점 노트북의 채점 함수들: `(장, 번호, 함수)`."""
+    for node in functions(path.parent / "checks" / path.name):
+        for mark in node.decorator_list:
+            if ast.unparse(mark).startswith("exercise("):
+                yield *map(ast.literal_eval, mark.args), node
 
 
 def asked(path):
