@@ -7,6 +7,7 @@ import random
 import signal
 import time
 import unicodedata
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -517,7 +518,7 @@ def test_weight_leads_from_the_order_of_words_to_that_of_meaning(search):
         (hit.passage.id, hit.score) for hit in search(asked, count)
     ]
     for weight in (-0.1, 1.1, float("nan")):
-        refused(lambda: Searcher(search.index, meaning_weight=weight), "meaning_weight")
+        refused(partial(Searcher, search.index, meaning_weight=weight), "meaning_weight")
 
 
 def test_questions_that_cannot_be_asked_are_refused(search, tmp_path):
