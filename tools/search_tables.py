@@ -68,27 +68,32 @@ def articles(data):
 def split(data, folder):
     """배울 글과 검증할 글을 `folder`에 씁니다.
 
-    `korquad-v1`은 지문 그대로, `korquad-short`는 답이 든 조각만 남기고 섞은 것이고, `rerank-pairs`는 질문과 조각의 짝입니다. 조각이 짧아 빨리 배웁니다.
+    `korquad-v1`은 지문 그대로입니다. `korquad-short`는 답이 든 조각만 남긴 것에, 둘에 하나꼴로 답이 없는 조각(SQuAD 2.0의 꼴)을 더해 섞은 것이고,
+    `rerank-pairs`는 질문과 조각의 짝입니다. 조각이 짧아 빨리 배우고, 답이 없는 조각을 보아야 읽은 답을 버릴 줄도 압니다.
     """
     rest, draw = articles(data)[TEST_ARTICLES:], random.Random(SEED)
     for name, part in {"train": rest[VAL_ARTICLES:], "dev": rest[:VAL_ARTICLES]}.items():
         written(folder / "korquad-v1" / f"KorQuAD_v1.0_{name}.json", korquad_text(part))
         rows = read_korquad(folder / "korquad-v1" / f"KorQuAD_v1.0_{name}.json")
-        most = len(rows) if name == "train" else VAL_ROWS
-        parts = [shortened(row, draw) for row in draw.sample(rows, len(rows))[:most]]
-        short = korquad_text([{"title": "", "paragraphs": parts}])
-        written(folder / "korquad-short" / f"KorQuAD_v1.0_{name}.json", short)
         texts = list(dict.fromkeys(row.context_text for row in rows))
         owner = np.array([texts.index(row.context_text) for row in rows])
         questions, answers = [row.question_text for row in rows], [row.answer_text for row in rows]
-        lines = []
-        for row, wrong in zip(rows, mine_negatives(questions, texts, owner, answers)[:, 0].tolist()):
-            lines.append([row.question_text, shortened(row, draw)["context"], "1"])
+        negatives = mine_negatives(questions, texts, owner, answers)[:, 0].tolist()
+        kept = [*zip(rows, negatives)] if name == "train" else draw.sample([*zip(rows, negatives)], VAL_ROWS)
+        parts, lines = [], []
+        for row, wrong in kept:
+            parts.append(shortened(row, draw))
+            lines.append([row.question_text, parts[-1]["context"], "1"])
             if wrong >= 0:
                 start = draw.randrange(max(1, len(texts[wrong]) - SHORT))
                 lines.append([row.question_text, texts[wrong][start : start + SHORT], "0"])
+                if draw.random() < 0.5:
+                    parts.append(unanswered(row, lines[-1][1]))
+        draw.shuffle(parts)
         draw.shuffle(lines)
-        rows = [["sentence1", "sentence2", "label"], *lines[: 2 * most]]
+        short = korquad_text([{"title": "", "paragraphs": parts}])
+        written(folder / "korquad-short" / f"KorQuAD_v1.0_{name}.json", short)
+        rows = [["sentence1", "sentence2", "label"], *lines]
         table = "\n".join("\t".join(" ".join(cell.split()) for cell in row) for row in rows)
         written(folder / "rerank-pairs" / f"{'val' if name == 'dev' else name}.tsv", table + "\n")
 
@@ -110,6 +115,12 @@ def shortened(row, draw):
     answer = {"text": row.answer_text, "answer_start": at - start}
     asked = {"id": row.qas_id, "question": row.question_text, "answers": [answer]}
     return {"context": row.context_text[start : start + SHORT], "qas": [asked]}
+
+
+def unanswered(row, context):
+    """답이 없는 조각. SQuAD 2.0의 꼴입니다."""
+    asked = {"id": f"{row.qas_id}-0", "question": row.question_text, "answers": [], "is_impossible": True}
+    return {"context": context, "qas": [asked]}
 
 
 def korquad(data, held_out=False):
@@ -185,6 +196,12 @@ class KeptEmbedder:
 
     def questions(self, texts):
         return np.array(self.kept(list(texts)), np.float32)
+
+
+def kept_of(options, folder):
+    """그 모델이 읽은 것을 적어 둘 파일. 모델이 바뀌면 다른 파일입니다."""
+    weights = sorted(path for path in Path(folder).iterdir() if path.suffix in {".safetensors", ".onnx"})
+    return options.work / f"read-{digest_of(*(path.read_bytes() for path in weights))}.jsonl"
 
 
 def median_ms(ask, texts, *options):
@@ -310,7 +327,7 @@ def rerank_table(options, passages, asked, title, told):
     table, texts = Table("search-rerank", title, told), [text for text, _, _ in asked]
     index, plain = open_dense(options, "search-heldout", passages, options.model[0])
     rerank = open_reranker(options.reranker)
-    kept = Kept(options.work / "rerank.jsonl", lambda pairs: rerank(pairs).astype(float).tolist(), 64)
+    kept = Kept(kept_of(options, options.reranker), lambda pairs: rerank(pairs).astype(float).tolist(), 64)
     search, again = Searcher(index), Searcher(index, kept, options.candidates)
     spent = median_ms(Searcher(plain), texts, TOP)
     table.add("합침(RRF)", scored(search.search(texts, TOP), asked), spent, True)
@@ -332,7 +349,7 @@ def ask_table(options, passages, asked, title, told):
     table, texts = Table("search-ask", title, told), [text for text, _, _ in asked]
     table.columns = {"질문 하나 (ms)": "ms_per_query", "정답 지문이 든 비율": "recall"}
     read = open_reader(options.reader)
-    kept = Kept(options.work / "read.jsonl", read, 64)
+    kept = Kept(kept_of(options, options.reader), read, 64)
 
     def graded(answers):
         rows = [(text, golds) for text, (_, _, golds) in zip(answers, asked)]
