@@ -72,7 +72,7 @@ def test_articles_of_the_test_are_not_among_those_that_are_learned(tables, real_
     lines = (tmp_path / "rerank-pairs" / "train.tsv").read_text(encoding="utf-8").splitlines()[1:]
     assert {line.rpartition("\t")[2] for line in lines} == {"0", "1"}
     rows = read_korquad(tmp_path / "korquad-short" / "KorQuAD_v1.0_train.json")
-    missing = [row for row in rows if not row.answers]
+    missing = [row for row in rows if row.is_impossible]
     assert 0.4 < len(missing) / (len(rows) - len(missing)) < 0.6
     assert not any(answer in row.context_text for row in missing for answer in answers_of[row.qas_id[:-2]])
 
