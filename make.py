@@ -84,6 +84,7 @@ def lint():
     """ruff로 글의 꼴과 흔한 실수를, mypy로 형(type)을 봅니다"""
     run("ruff", "check", *LINTED)
     run("ruff", "format", "--check", *LINTED)
+    run("python", "tools/format_chapters.py", "--check")
     run("mypy")
 
 

@@ -14,7 +14,7 @@ _EXPORTS = {
     "core.folders": ("resolve_model_name",),
     "core.arguments": ("load_arguments",),
     "core.corpora": ("CORPORA", "download_downstream_dataset", "sample_root"),
-    "core.exercises": ("exercise", "check"),
+    "core.exercises": ("check",),
     "core.progress": ("progress",),
     "core.scoreboard": ("submit",),
     "core.features": ("data_collator",),

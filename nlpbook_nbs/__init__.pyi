@@ -25,7 +25,6 @@ from .core.arguments import load_arguments as load_arguments
 from .core.corpora import CORPORA as CORPORA
 from .core.corpora import download_downstream_dataset as download_downstream_dataset
 from .core.corpora import sample_root as sample_root
-from .core.exercises import exercise as exercise
 from .core.exercises import check as check
 from .core.progress import progress as progress
 from .core.scoreboard import submit as submit
@@ -36,4 +35,4 @@ from .core.samplers import LengthGroupedSampler as LengthGroupedSampler
 from .core.training import get_trainer as get_trainer
 
 __version__: str
-__all__ = ["CORPORA", "LengthGroupedSampler", "NlpbookError", "check", "corpus_from", "data_collator", "download_downstream_dataset", "exercise", "get_profile", "get_trainer", "load", "load_arguments", "progress", "resolve_model_name", "sample_root", "seed_setting", "set_logger", "set_seed", "submit"]
+__all__ = ["CORPORA", "LengthGroupedSampler", "NlpbookError", "check", "corpus_from", "data_collator", "download_downstream_dataset", "get_profile", "get_trainer", "load", "load_arguments", "progress", "resolve_model_name", "sample_root", "seed_setting", "set_logger", "set_seed", "submit"]

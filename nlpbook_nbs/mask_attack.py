@@ -38,7 +38,7 @@ class ProbeArguments:
     method: str = option("beam", "빈칸 여럿을 채우는 방법", choices=list(FILL_METHODS))
     plot: Optional[str] = option(
         None,
-        "첫 빈칸의 확률(후보를 적었으면 후보들 사이의 몫)을 막대그래프로 저장할 .png 파일",
+        "첫 빈칸의 확률(후보를 적었으면 합이 1이 되게 바꾼 후보들의 점수)을 막대그래프로 저장할 .png 파일",
         path=True,
     )
 
@@ -56,7 +56,7 @@ class ProbeArguments:
 
 # %% ../nbs/11_mask_attack.ipynb #43a295a1
 def run_probe(args: ProbeArguments) -> dict[str, Any]:
-    """빈칸마다의 후보(`slots`), 빈칸을 모두 채운 글(`fillings`), 후보들의 순위(`ranking`)를 담은 사전을 돌려줍니다."""
+    """빈칸마다의 토큰과 확률(`slots`), 빈칸을 모두 채운 글(`fillings`)을 담은 사전을 돌려줍니다. 후보를 적었으면 후보의 수(`candidates`)와 순위(`ranking`)도 담습니다."""
     probe = load_probe(args.pretrained_model_name)
     found = [
         [(token, round(value, 6)) for token, value in slot]
@@ -73,7 +73,7 @@ def run_probe(args: ProbeArguments) -> dict[str, Any]:
     if candidates is not None:
         ranking, shown = _rank(probe, args.text, candidates, args.top_k)
         result |= {"candidates": len(candidates), "ranking": ranking}
-        label = "후보들 사이의 몫"
+        label = "합이 1이 되게 바꾼 점수"
     if args.plot:
         save_plot(plot_scores(shown, label), args.plot)
     return result
@@ -82,7 +82,7 @@ def run_probe(args: ProbeArguments) -> dict[str, Any]:
 def _rank(
     probe: MaskProbe, text: str, candidates: list[str], top_k: int
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """`(앞선 후보들과 점수, 앞선 후보들이 차지하는 몫)`."""
+    """앞선 `top_k`개의 `(후보와 점수, 모든 후보의 합이 1이 되게 바꾼 점수)`."""
     scores = score_candidates(probe, text, candidates)
     best = np.argsort(-scores, kind="stable")[:top_k]
     shares = np.exp(scores - scores.max())

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from chapter_cells import run_cells
 from checking import accept, leave_blank, refuse, reject_submission
 
 from nlpbook_nbs.checks.mask_attack import membership_auc, shadow_record
@@ -109,3 +110,20 @@ def test_membership_scores_are_scored_on_what_the_first_model_has_read():
     assert membership_auc.baseline()[1] == membership_auc.score((scores[0] - start).tolist())
     assert "800개" in reject_submission(11, [0.5])
     assert "nan" in reject_submission(11, np.full(inside.shape[1], np.nan))
+
+
+def test_scores_given_for_the_contest_say_nothing_of_what_the_target_has_read_by_their_number():
+    scores, inside, start = shadow_record()
+    given = {"np": np, "shadows": scores}
+    found = [
+        run_cells("11", "read_scores, unread_scores =", inside=known, **given)
+        for known in (inside, np.concatenate([~inside[:1], inside[1:]]))
+    ]
+    read, unread = found[0]["read_scores"], found[0]["unread_scores"]
+    assert read.shape == unread.shape == (len(start), read.shape[1]) and read.shape[1] > 0
+    assert all(np.array_equal(read, each["read_scores"]) for each in found)
+    for text in (0, 7, 799):
+        assert set(read[text]) <= set(scores[1:, text][inside[1:, text]])
+        assert set(unread[text]) <= set(scores[1:, text][~inside[1:, text]])
+    answer = scores[0] - (read.mean(axis=1) + unread.mean(axis=1)) / 2
+    assert membership_auc.score(answer) > membership_auc.baseline()[1]

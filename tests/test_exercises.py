@@ -6,11 +6,11 @@ import pytest
 
 import nlpbook_nbs as nlpbook
 from nlpbook_nbs.cli import main
-from nlpbook_nbs.core.exercises import chapters, progress_file, read_progress
+from nlpbook_nbs.core.exercises import chapters, exercise, progress_file, read_progress
 from nlpbook_nbs.core.settings import NlpbookError, home_dir
 
 
-@nlpbook.exercise(3, 2)
+@exercise(3, 2)
 def check_double(answer):
     if answer(1) is None:
         return None
@@ -42,7 +42,7 @@ def test_answer_that_fails_is_told_where_it_failed(capsys):
 def test_right_answers_are_remembered_once_each(capsys):
     for _ in range(2):
         check_double(lambda x: 2 * x)
-    nlpbook.exercise(1, 1)(lambda answer: "맞았습니다.")(0)
+    exercise(1, 1)(lambda answer: "맞았습니다.")(0)
     assert capsys.readouterr().out == "맞았습니다.\n" * 3
     assert json.loads(progress_file().read_text()) == {"1": [1], "3": [2]}
 
@@ -89,7 +89,7 @@ def test_progress_is_shown_chapter_by_chapter(capsys):
     )
     for chapter in chapters():
         for each in chapter.exercises:
-            nlpbook.exercise(*each)(lambda answer: "맞았습니다.")(0)
+            exercise(*each)(lambda answer: "맞았습니다.")(0)
     assert f"{total}문제를 풀었습니다. 모두" in nlpbook.progress()
 
 

@@ -7,6 +7,7 @@ import random
 import signal
 import time
 import unicodedata
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -501,6 +502,23 @@ def test_hybrid_holds_what_either_way_finds(search):
     order = fuse_ranks([[hit.passage.id for hit in each] for each in (words, meaning)])
     assert [hit.passage.id for hit in hits] == [key for key, _ in order]
     assert set(hits[0].parts) == {"words", "meaning"} and set(words[0].parts) == {"words"}
+
+
+def test_weight_leads_from_the_order_of_words_to_that_of_meaning(search):
+    def ids(hits):
+        return [hit.passage.id for hit in hits]
+
+    asked, count = "거북선을 만든 장군은?", 99
+    words, meaning = (ids(search(asked, count, way)) for way in ("words", "meaning"))
+    ends = [Searcher(search.index, meaning_weight=weight) for weight in (0, 1)]
+    assert ids(ends[0](asked, count))[: len(words)] == words
+    assert ids(ends[1](asked, count))[: len(meaning)] == meaning
+    half = Searcher(search.index, meaning_weight=0.5)
+    assert [(hit.passage.id, hit.score) for hit in half(asked, count)] == [
+        (hit.passage.id, hit.score) for hit in search(asked, count)
+    ]
+    for weight in (-0.1, 1.1, float("nan")):
+        refused(partial(Searcher, search.index, meaning_weight=weight), "meaning_weight")
 
 
 def test_questions_that_cannot_be_asked_are_refused(search, tmp_path):

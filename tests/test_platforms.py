@@ -125,7 +125,7 @@ def test_task_runs_in_a_folder_with_blanks_and_korean_letters_and_in_utf8(called
 def test_test_task_asks_for_the_quick_profile_without_shell_syntax(called):
     found = called("test")
     names = [Path(words[0]).stem for words, _, _ in found]
-    assert names == ["ruff", "ruff", "mypy", "nbdev_test", "nbdev_test", "python"]
+    assert names == ["ruff", "ruff", "python", "mypy", "nbdev_test", "nbdev_test", "python"]
     for _, _, environment in found[-2:]:
         assert environment["NLPBOOK_PROFILE"] == "quick" and environment["HF_HUB_OFFLINE"] == "1"
 

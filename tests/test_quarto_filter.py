@@ -130,23 +130,19 @@ def test_picture_of_the_writing_widget_has_its_own_field_and_button():
     assert "앞 글" in html and "이어 쓰기" in html and "긍정 이 영화" in html
 
 
-def test_code_of_the_package_and_of_graders_is_folded_only_after_the_summary():
+def test_code_of_the_package_is_folded_only_after_the_summary():
     markdown = {"cell_type": "markdown", "id": "b", "metadata": {}}
-    export, check = "#| export\ndef f(): ...", "@nlpbook.exercise(10, 1)\ndef check(answer): ..."
+    export = "#| export\ndef f(): ..."
     cells = [
         {**markdown, "source": BADGE},
         cell(export),
         {**markdown, "source": "## 정리\n\n끝"},
         cell(export),
-        cell(check),
         cell("f()"),
     ]
     found = ["".join(each["source"]) for each in filtered({"cells": cells})["cells"]]
-    assert found[1] == "def f(): ..." and found[5] == "f()"
-    assert [yaml.safe_load(options(each))["code-summary"] for each in found[3:5]] == [
-        "패키지에 들어가는 코드",
-        "채점하는 코드",
-    ]
+    assert found[1] == "def f(): ..." and found[4] == "f()"
+    assert yaml.safe_load(options(found[3]))["code-summary"] == "패키지에 들어가는 코드"
     assert "/images/colab-badge.svg" in found[0] and "colab.research.google.com/assets" not in found[0]
     assert "kernels/welcome?src=https://github.com/a/b/blob/main/nbs/10_pretrain.ipynb" in found[0]
     assert all((ROOT / "images" / f"{name}-badge.svg").exists() for name in ("colab", "kaggle"))

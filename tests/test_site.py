@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
 import contents
+import format_chapters
 from check_site import pages, problems, settings
 
 from nlpbook_nbs.core.exercises import chapters
@@ -50,6 +51,38 @@ def change(path, old, new):
     text = path.read_text(encoding="utf-8")
     assert old in text, old
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+# 코드의 너비
+
+
+def wide_lines(cell):
+    """보여 주는 코드 셀에서 옆으로 밀어야 보이는 줄들. 패키지에 들어가는 코드(접어 둡니다)와 지시와 매직은 뺍니다."""
+    lines = source(cell).splitlines() if cell["cell_type"] == "code" else []
+    if "#| export" in lines:
+        return []
+    return [line for line in lines if len(line) > 88 and not line.lstrip().startswith(("#|", "%", "!"))]
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_shown_code_is_read_without_scrolling_sideways(path):
+    assert [line for cell in cells(path) for line in wide_lines(cell)] == []
+
+
+def test_a_wide_line_is_found_in_shown_code_only():
+    line = "x = " + "1 + " * 30 + "1"
+    assert wide_lines({"cell_type": "code", "source": ["y = 2\n", line]}) == [line]
+    assert wide_lines({"cell_type": "code", "source": ["#| export\n", line]}) == []
+    assert wide_lines({"cell_type": "code", "source": [f"#| fig-alt: {line}\n", f"!{line}"]}) == []
+
+
+def test_shown_code_and_package_code_are_formatted_to_their_own_width():
+    call = "f(" + ", ".join(["number"] * 12) + ")"  # 97칸
+    kept = next(cell for cell in cells(CHAPTERS[0]) if cell["cell_type"] == "code")
+    both = [kept | {"id": name, "source": [head + call]} for name, head in (("a", ""), ("b", "#| export\n"))]
+    notebook = json.loads(CHAPTERS[0].read_text(encoding="utf-8")) | {"cells": both}
+    shown, package = map(source, json.loads(format_chapters.tidy(json.dumps(notebook)))["cells"])
+    assert max(map(len, shown.splitlines())) <= 88 and package == "#| export\n" + call
 
 
 # 링크, 배지, 사이드바
@@ -233,14 +266,11 @@ def functions(path):
 
 
 def graded(path):
-    """장과 그 짝이 되는 채점 노트북의 채점 함수들: `(장, 번호, 함수)`."""
-    books = [each for each in (path, path.parent / "checks" / path.name) if each.exists()]
-    for cell in (cell for book in books for cell in cells(book)):
-        if cell["cell_type"] == "code" and re.search(r"^@(nlpbook\.)?exercise\(", source(cell), re.MULTILINE):
-            for node in ast.parse(source(cell)).body:
-                for mark in getattr(node, "decorator_list", []):
-                    if re.match(r"(nlpbook\.)?exercise\(", ast.unparse(mark)):
-                        yield *map(ast.literal_eval, mark.args), node
+    """장의 짝이 되는 채점 노트북의 채점 함수들: `(장, 번호, 함수)`."""
+    for node in functions(path.parent / "checks" / path.name):
+        for mark in node.decorator_list:
+            if ast.unparse(mark).startswith("exercise("):
+                yield *map(ast.literal_eval, mark.args), node
 
 
 def asked(path):

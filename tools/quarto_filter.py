@@ -21,23 +21,19 @@ _COLAB = re.compile(
 )
 KAGGLE = "https://www.kaggle.com/kernels/welcome?src=https://github.com/"
 _SUMMARY = re.compile(r"^## 정리\s*$", re.MULTILINE)  # 장에서 가르치는 것은 여기까지입니다.
-FOLDED = (  # 그다음에 접어 둘 코드: (알아보는 무늬, 접은 곳에 보일 말)
-    (re.compile(r"^@nlpbook\.exercise\(", re.MULTILINE), "채점하는 코드"),
-    (re.compile(r"^#\| export", re.MULTILINE), "패키지에 들어가는 코드"),
-)
+_EXPORTED = re.compile(r"^#\| export", re.MULTILINE)  # 그다음에 나오는 패키지의 코드는 접어 둡니다.
 
 
 def without_directives(
     source: str,  # 코드 셀의 글
-    fold: bool = False,  # 패키지와 채점의 코드를 접을지
+    fold: bool = False,  # 패키지의 코드를 접을지
 ) -> str:
     """셀의 맨 위에 이어진 `#|` 줄 가운데 Quarto의 옵션이 아닌 것을 빼고, 접을 코드이면 접으라는 옵션을 더한 글."""
     lines = source.split("\n")
     top = next((place for place, line in enumerate(lines) if not line.startswith("#|")), len(lines))
     options = [line for line in lines[:top] if _OPTION.match(line)]
-    summary = next((told for pattern, told in FOLDED if fold and pattern.search(source)), None)
-    if summary:
-        options += ["#| code-fold: true", f'#| code-summary: "{summary}"']
+    if fold and _EXPORTED.search(source):
+        options += ["#| code-fold: true", '#| code-summary: "패키지에 들어가는 코드"']
     return "\n".join(options + lines[top:])
 
 

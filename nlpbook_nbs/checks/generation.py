@@ -157,10 +157,10 @@ def check_numbers(answer: Any) -> str | None:
         return None
     for config in configs:
         found, right = whole(called(answer, config), "수의 개수"), cached_numbers(config)
-        what = f"층이 {config.n_layer}개, 차원이 {config.n_embd}, 헤드가 {config.n_head}개인 모델에서 {found}이(가) 나왔습니다."
+        what = f"층이 {config.n_layer}개, 차원이 {config.n_embd}, 머리가 {config.n_head}개인 모델에서 {found}이(가) 나왔습니다."
         assert found * 2 != right, f"{what} 열쇠와 값이 하나씩 있습니다."
         assert found == right, (
-            f"{what} 캐시에 든 숫자를 세어 보면 다릅니다. 토큰 하나를 읽을 때 층마다 무엇을 담아 두는지, 헤드들의 벡터를 모두 이으면 길이가 얼마인지 생각해 보세요."
+            f"{what} 캐시에 든 숫자를 세어 보면 다릅니다. 토큰 하나를 읽을 때 층마다 무엇을 담아 두는지, 머리들의 벡터를 모두 이으면 길이가 얼마인지 생각해 보세요."
         )
     return "맞았습니다."
 

@@ -184,7 +184,7 @@ def canary_report(
 ) -> list[dict[str, Any]]:
     """카나리아마다의 결과를 담은 사전의 목록.
 
-    `exposure`(비트)와 그 최댓값 `most`, `rank`(1부터), `extracted`(후보를 모르는 채 빔 서치로 채운 첫째 답의 토큰들이 비밀의 토큰들과 모두 같은지)가 들어 있습니다.
+    `exposure`(비트)와 그 최댓값 `most`, `rank`(1부터), `extracted`(후보를 모르는 채 빔 탐색로 채운 첫째 답의 토큰들이 비밀의 토큰들과 모두 같은지)가 들어 있습니다.
     """
     tokenizer = probe.tokenizer
 

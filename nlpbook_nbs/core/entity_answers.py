@@ -155,7 +155,7 @@ def tag_spans(
 def entity_answer(
     text: str,  # 받은 문장
     found: Sequence[tuple[Entity, float]],  # `(개체명, score)`들
-    unknown: float = 0.0,  # `[UNK]`의 몫
+    unknown: float = 0.0,  # `[UNK]`의 비율
 ) -> dict[str, Any]:
     """한 문장의 답: `{"text", "entities": [{"start", "end", "text", "label", "score"}], "unknown"}`."""
     entities = [
@@ -175,7 +175,7 @@ class EntityFinder:
     """문장에서 개체명을 찾는, 함수처럼 부를 수 있는 객체.
 
     문장 하나를 주면 `{"text", "entities", "unknown"}` 사전을, 목록을 주면 사전의 목록을 돌려줍니다. `entities`는 `{"start", "end", "text", "label", "score"}`들이고,
-    `start`와 `end`는 받은 문장의 글자 번호, `score`는 그 글자들에서 고른 태그의 확률의 평균입니다. `unknown`은 토큰 가운데 `[UNK]`의 몫이고, 절반 이상인 문장이 있으면 한 번 경고합니다.
+    `start`와 `end`는 받은 문장의 글자 번호, `score`는 그 글자들에서 고른 태그의 확률의 평균입니다. `unknown`은 토큰 가운데 `[UNK]`의 비율이고, 절반 이상인 문장이 있으면 한 번 경고합니다.
     """
 
     def __init__(

@@ -266,7 +266,7 @@ class SentenceEncoder:
         names: Sequence[str] = ("O",),  # 태그의 목록: `O`, `B-…`, `I-…`
         where: str = "{}번째 문장",  # 오류에 적을 자리. `{}`에 번호가 들어갑니다
     ) -> dict[str, np.ndarray]:
-        """`EntityWindows`의 열과, 문장마다 `[UNK]`의 몫 `unknown (n,)`, 읽지 못한 것을 센 열(`core.unread`)."""
+        """`EntityWindows`의 열과, 문장마다 `[UNK]`의 비율 `unknown (n,)`, 읽지 못한 것을 센 열(`core.unread`)."""
         number_of = {name: number for number, name in enumerate(names)}
         parts = []
         for first in range(0, max(len(texts), 1), _CHUNK):

@@ -16,10 +16,11 @@ def fuse_ranks(
     rankings: Sequence[Sequence[Key]],  # 앞에 있을수록 나은 목록들
     k: float = RRF_K,  # 앞자리에 얼마나 치우칠지. 작을수록 앞자리가 중요합니다
     top: int | None = None,  # 돌려줄 수. 비우면 모두
+    weights: Sequence[float] | None = None,  # 목록마다 곱할 무게. 비우면 모두 1
 ) -> list[tuple[Key, float]]:
     """목록들을 합친 `[(목록에 있던 것, 점수)]`, 점수가 높은 것부터. 점수가 같으면 먼저 나온 것이 앞섭니다."""
     scores: dict[Key, float] = {}
-    for ranking in rankings:
+    for ranking, weight in zip(rankings, weights or [1.0] * len(rankings), strict=True):
         for place, key in enumerate(dict.fromkeys(ranking), start=1):
-            scores[key] = scores.get(key, 0.0) + 1 / (k + place)
+            scores[key] = scores.get(key, 0.0) + weight / (k + place)
     return sorted(scores.items(), key=lambda row: -row[1])[:top]

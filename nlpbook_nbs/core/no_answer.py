@@ -68,7 +68,7 @@ def with_no_answer(
 ) -> dict[str, Any]:
     """`found`에 `null_score`와 `null_score_diff`(가장 좋은 답보다 얼마나 높은지)를 더합니다. 차이가 `threshold`보다 크면 `found=False`와 빈 답입니다.
 
-    답하지 않을 때의 `score`는 "답 없음"의 몫이고, 가장 좋던 답은 `candidates`의 첫째가 됩니다.
+    답하지 않을 때의 `score`는 "답 없음"의 확률이고, 가장 좋던 답은 `candidates`의 첫째가 됩니다.
     """
     difference = null_score - best[0][1] if best and null_score is not None else None
     told = found | {"null_score": null_score, "null_score_diff": difference}

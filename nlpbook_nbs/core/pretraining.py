@@ -74,7 +74,7 @@ class PretrainArguments(TrainArguments):
     dropout: float = option(0.1, "사전학습 동안의 드롭아웃. 저장되는 모델 설정은 바뀌지 않음", min=0, max=1)
     hidden_size: Optional[int] = option(None, "벡터의 차원. 비우면 모델 폴더의 값이나 256", min=1)
     num_hidden_layers: Optional[int] = option(None, "층의 수. 비우면 모델 폴더의 값이나 4", min=1)
-    num_attention_heads: Optional[int] = option(None, "어텐션 헤드의 수. 비우면 모델 폴더의 값이나 4", min=1)
+    num_attention_heads: Optional[int] = option(None, "어텐션 머리의 수. 비우면 모델 폴더의 값이나 4", min=1)
     intermediate_size: Optional[int] = option(
         None, "피드포워드의 차원. 비우면 모델 폴더의 값이나 1024", min=1
     )

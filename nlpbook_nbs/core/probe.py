@@ -184,7 +184,7 @@ def fill(
     probe: MaskProbe,
     text: str,  # `[MASK]`를 하나 이상 넣은 글
     method: str = "beam",  # 채우는 방법: `FILL_METHODS` 가운데 하나
-    beam_size: int = 5,  # 빔 서치에서 남길 후보의 수
+    beam_size: int = 5,  # 빔 탐색에서 남길 후보의 수
 ) -> list[Filling]:
     """빈칸을 모두 채운 `Filling`의 목록(점수가 높은 것부터).
 

@@ -47,6 +47,9 @@ class FindArguments:
     top_k: int = option(5, "찾을 지문의 수", min=1)
     candidates: int = option(50, "합치거나 다시 읽을 후보의 수", min=1)
     rrf_k: float = option(RRF_K, "두 목록을 합치는 RRF의 k", above=0)
+    meaning_weight: float = option(
+        0.5, "합칠 때 뜻으로 찾은 목록의 무게. 0이면 낱말만, 1이면 뜻만 따름", min=0, max=1
+    )
     max_seq_length: Optional[int] = option(None, "색인을 만들 때의 최대 토큰 수. 비우면 모델의 값", min=8)
     device: Optional[str] = option(None, "쓸 장치(cpu, cuda, mps). 비우면 있는 것 가운데 가장 빠른 것")
 
@@ -114,7 +117,8 @@ def open_search(
     model = (args.model_dir or record.model) if needs else ""
     embedder = open_embedder(model, args.max_seq_length, device=args.device) if model else None
     rerank = open_reranker(args.reranker_dir, args.device) if args.reranker_dir else None
-    return Searcher(SearchIndex(args.index_dir, embedder=embedder), rerank, args.candidates, args.rrf_k)
+    index = SearchIndex(args.index_dir, embedder=embedder)
+    return Searcher(index, rerank, args.candidates, args.rrf_k, args.meaning_weight)
 
 
 def finding(args: FindArguments) -> Callable[[list[str]], list[dict[str, Any]]]:

@@ -129,8 +129,11 @@ class Searcher:
         rerank: Reranker | None = None,  # 질문과 지문을 함께 읽고 점수를 매기는 함수
         candidates: int = CANDIDATES,  # 합치거나 다시 읽을 후보의 수
         k: float = RRF_K,  # RRF의 k
+        meaning_weight: float = 0.5,  # 합칠 때 뜻으로 찾은 목록의 무게. 0이면 낱말만, 1이면 뜻만 따릅니다
     ) -> None:
+        require(0 <= meaning_weight <= 1, f"meaning_weight={meaning_weight!r}: 0과 1 사이의 수여야 합니다.")
         self.index, self.rerank, self.candidates, self.k = index, rerank, candidates, k
+        self.weights = (2 * (1 - meaning_weight), 2 * meaning_weight)  # 반반이면 RRF의 점수 그대로
 
     def __call__(self, questions: Any, top_k: int = 5, method: str | None = None) -> Any:
         single = isinstance(questions, str)
@@ -153,7 +156,7 @@ class Searcher:
     def _one(self, text: str, words: dict, meaning: dict, spans: dict, top_k: int, count: int) -> list[Hit]:
         order = [*(words or meaning).items()]
         if words and meaning:
-            order = fuse_ranks([[*words], [*meaning]], self.k)
+            order = fuse_ranks([[*words], [*meaning]], self.k, weights=self.weights)
         kept = order[: count if self.rerank else top_k]
         hits = _hits(self.index, kept, {"words": words, "meaning": meaning}, spans)
         return (_reread(text, hits, self.rerank) if self.rerank else hits)[:top_k]

@@ -34,7 +34,7 @@ def unknown_shares(
     offsets: np.ndarray,  # 글이 시작하는 자리 `(n+1,)`
     specials: int = 0,  # 글마다 붙은 특수 토큰의 수
 ) -> np.ndarray:
-    """글마다 토큰 가운데 `[UNK]`가 차지하는 몫 `(n,)` float64. 0과 1 사이입니다."""
+    """글마다 토큰 가운데 `[UNK]`가 차지하는 비율 `(n,)` float64. 0과 1 사이입니다."""
     number = unknown_id(tokenizer)
     if number is None:
         return np.zeros(len(offsets) - 1)
@@ -127,7 +127,7 @@ def encode_inputs(
     encoder: TextEncoder,
     rows: Sequence[tuple[str, ...]],  # 글 하나 또는 둘씩
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """예측할 글의 `(열의 사전, [UNK]의 몫 (n,))`. 글이 둘이면 몫이 큰 쪽을 적습니다. 읽지 못했거나 자른 글이 있으면 한 번 경고합니다."""
+    """예측할 글의 `(열의 사전, [UNK]의 비율 (n,))`. 글이 둘이면 비율이 큰 쪽을 적습니다. 읽지 못했거나 자른 글이 있으면 한 번 경고합니다."""
     parts = [normalize_texts(part, "{}번째 문장") for part in zip(*rows)]
     for number, row in enumerate(zip(*parts), start=1):
         if not all(map(str.strip, row)):
@@ -149,14 +149,14 @@ def _share(tokenizer: "PreTrainedTokenizerBase", ids: np.ndarray) -> float:
 
 
 def warn_about_inputs(
-    unknown: np.ndarray,  # 입력마다 `[UNK]`의 몫 `(n,)`
+    unknown: np.ndarray,  # 입력마다 `[UNK]`의 비율 `(n,)`
     what: str,  # 입력을 부르는 말: `"문장"`, `"질문"`
 ) -> None:
     """거의 `[UNK]`인 입력이 있으면 몇 번째인지 한 번 경고합니다."""
     unread = unknown >= MANY_UNKNOWN
     if unread.any():
         logger.warning(
-            "%s %s은 절반 이상이 [UNK](어휘에 없는 말)여서 답을 믿을 수 없습니다. 결과의 unknown이 그 몫입니다.",
+            "%s %s은 절반 이상이 [UNK](어휘에 없는 말)여서 답을 믿을 수 없습니다. 그 비율은 결과의 unknown에 있습니다.",
             *(_numbered(unread), what),
         )
 

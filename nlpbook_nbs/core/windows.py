@@ -201,7 +201,7 @@ class WindowEncoder:
         pairs: Sequence[tuple[str, str]],  # 예측할 `(질문, 지문)`들
         asked: Sequence[int],  # 그 가운데 읽을 것들의 자리
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """`(읽은 것들의 WindowDataset의 열, [UNK]의 몫 (질문 수,))`. 읽지 못한 지문이나 자른 질문이 있으면 한 번 경고합니다."""
+        """`(읽은 것들의 WindowDataset의 열, [UNK]의 비율 (질문 수,))`. 읽지 못한 지문이나 자른 질문이 있으면 한 번 경고합니다."""
         columns, side = self([pairs[place] for place in asked]), self.tokenizer.truncation_side
         unknown, cut = np.zeros(len(pairs)), np.zeros(len(pairs), np.int64)
         unknown[asked], cut[asked] = self.unknown(columns), columns.pop("question_cut")
@@ -210,7 +210,7 @@ class WindowEncoder:
         return columns, unknown
 
     def unknown(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
-        """질문마다, 질문과 지문 가운데 `[UNK]`의 몫이 큰 쪽의 몫 `(질문 수,)` float64."""
+        """질문마다, 질문과 지문 가운데 `[UNK]`의 비율이 큰 쪽의 비율 `(질문 수,)` float64."""
         asked, read = (
             unknown_shares(self.tokenizer, columns[f"{name}_ids"], columns[f"{name}_offsets"])
             for name in ("question", "context")
