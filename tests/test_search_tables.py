@@ -57,7 +57,7 @@ def test_shortened_passage_holds_the_answer_where_it_says(tables):
 
 def test_articles_of_the_test_are_not_among_those_that_are_learned(tables, real_data, tmp_path):
     tables.split(real_data, tmp_path)
-    _, asked = tables.korquad(real_data, held_out=True)
+    _, asked = tables.korquad(real_data, tables.TESTED)
     tested = {text for text, _, _ in asked}
     learned = json.loads((tmp_path / "korquad-v1" / "KorQuAD_v1.0_train.json").read_text(encoding="utf-8"))
     questions = {
