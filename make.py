@@ -116,6 +116,7 @@ def docs():
     run("python", "tools/live.py", **QUICK)
     call(quarto, "render")
     book()
+    run("python", "tools/weigh_pages.py", "_docs", "--if-possible")
 
 
 def book():

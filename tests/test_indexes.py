@@ -19,7 +19,7 @@ from nlpbook_nbs.core import vectors as vectors_room
 from nlpbook_nbs.core.approximate import ApproximateIndex, kept_share
 from nlpbook_nbs.core.columns import scratch_columns
 from nlpbook_nbs.core.embedding import Windows
-from nlpbook_nbs.core.fusion import fuse_ranks
+from nlpbook_nbs.core.fusion import FUSIONS, fuse_ranks, fuse_scores
 from nlpbook_nbs.core.indexes import INDEX_RECORD, SearchIndex, build_index
 from nlpbook_nbs.core.passages import LONGEST, MOST, Passage, checked_passages, read_passages, split_spans
 from nlpbook_nbs.core.ranking import query_scores, ranking_scores, single_scores, top_rows
@@ -510,15 +510,35 @@ def test_weight_leads_from_the_order_of_words_to_that_of_meaning(search):
 
     asked, count = "거북선을 만든 장군은?", 99
     words, meaning = (ids(search(asked, count, way)) for way in ("words", "meaning"))
-    ends = [Searcher(search.index, meaning_weight=weight) for weight in (0, 1)]
-    assert ids(ends[0](asked, count))[: len(words)] == words
-    assert ids(ends[1](asked, count))[: len(meaning)] == meaning
+    for fusion in FUSIONS:
+        ends = [Searcher(search.index, meaning_weight=weight, fusion=fusion) for weight in (0, 1)]
+        # 점수로 합치면 목록의 마지막 것은 없는 것과 같아집니다.
+        assert ids(ends[0](asked, count))[: len(words) - 1] == words[:-1]
+        assert ids(ends[1](asked, count))[: len(meaning) - 1] == meaning[:-1]
     half = Searcher(search.index, meaning_weight=0.5)
     assert [(hit.passage.id, hit.score) for hit in half(asked, count)] == [
         (hit.passage.id, hit.score) for hit in search(asked, count)
     ]
     for weight in (-0.1, 1.1, float("nan")):
         refused(partial(Searcher, search.index, meaning_weight=weight), "meaning_weight")
+    refused(lambda: Searcher(search.index, fusion="sum"), "fusion", "ranks, scores")
+
+
+def test_summed_scores_equal_the_formula_whatever_the_scales_are():
+    rng = np.random.default_rng(7)
+    for _ in range(50):
+        lists = [{key: rng.normal() * scale for key in rng.permutation(12)[:7]} for scale in (30, 0.1)]
+        weights = rng.random(2)
+        wanted: dict = {}
+        for scores, weight in zip(lists, weights):
+            span = max(scores.values()) - min(scores.values())
+            for key in scores:
+                wanted[key] = wanted.get(key, 0) + weight * (scores[key] - min(scores.values())) / span
+        found = fuse_scores(lists, weights=weights)
+        assert dict(found) == pytest.approx(wanted)
+        assert [score for _, score in found] == sorted((score for _, score in found), reverse=True)
+        moved = [{key: 3 * score - 1 for key, score in scores.items()} for scores in lists]
+        assert [key for key, _ in fuse_scores(moved, weights=weights)] == [key for key, _ in found]
 
 
 def test_questions_that_cannot_be_asked_are_refused(search, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from copy import deepcopy
@@ -158,3 +159,18 @@ def test_filter_needs_nothing_but_the_standard_library():
 def test_notebooks_offered_for_download_keep_their_directives():
     assert "nbs/**/*.ipynb" in CONFIG["project"]["resources"]
     assert any("#| export" in path.read_text(encoding="utf-8") for path in NOTEBOOKS)
+
+
+@pytest.mark.skipif(
+    shutil.which("pandoc") is None and shutil.which("quarto") is None,
+    reason="pandoc이 없습니다. https://pandoc.org/installing.html 에서 받으면 이 시험도 돕니다",
+)
+def test_figures_of_a_notebook_wait_until_they_come_near_and_pictures_of_the_text_do_not():
+    pandoc = ["pandoc"] if shutil.which("pandoc") else [shutil.which("quarto"), "pandoc"]
+    words = [word for name in CONFIG["filters"] for word in ("--lua-filter", ROOT / name)]
+    text = "![곡선](02_files/figure-html/a.png){#fig-a width=5}\n\n![카드](/images/b.svg)\n"
+    done = subprocess.run(
+        [*pandoc, "--to", "html5", *words], input=text, capture_output=True, encoding="utf-8", check=True
+    )
+    figure, picture = re.findall(r"<img[^>]*>", done.stdout)
+    assert 'loading="lazy"' in figure and 'width="5"' in figure and "loading" not in picture

@@ -398,6 +398,12 @@ def test_rendered_pages_show_no_leftover_of_cells_or_widgets(site):
         assert ":::" not in main and "VBox(children" not in main and "Dropdown(" not in main, name
 
 
+def test_rendered_figures_of_the_chapters_are_fetched_when_they_come_near(site):
+    texts = [(site / path.relative_to(ROOT).with_suffix(".html")).read_text("utf-8") for path in CHAPTERS]
+    figures = [each for text in texts for each in re.findall(r"<img[^>]+_files/[^>]+>", text)]
+    assert figures and all('loading="lazy"' in each for each in figures)
+
+
 def test_rendered_pages_tell_where_they_live_and_how_they_look_when_shared(site):
     cfg = settings(ROOT)
     for name in expected_pages():
@@ -490,5 +496,10 @@ def test_page_fits_a_phone(browse, name):
     open_page, errors = browse
     page = open_page(name, width=390, height=844)
     assert page.evaluate("document.documentElement.scrollWidth") <= 391
-    assert page.locator("main img").evaluate_all("all => all.every(i => i.complete && i.naturalWidth > 0)")
+    images = page.locator("main img")
+    images.evaluate_all(
+        "all => all.forEach((each) => (each.loading = 'eager'))"
+    )  # 멀리 있는 그림도 받습니다.
+    page.wait_for_function("[...document.querySelectorAll('main img')].every((each) => each.complete)")
+    assert images.evaluate_all("all => all.every((each) => each.naturalWidth > 0)")
     assert errors == []

@@ -47,6 +47,9 @@ class FindArguments:
     top_k: int = option(5, "찾을 지문의 수", min=1)
     candidates: int = option(50, "합치거나 다시 읽을 후보의 수", min=1)
     rrf_k: float = option(RRF_K, "두 목록을 합치는 RRF의 k", above=0)
+    fusion: str = option(
+        "ranks", "두 목록을 합치는 방법. ranks는 RRF, scores는 맞춘 점수의 합", choices=["ranks", "scores"]
+    )
     meaning_weight: float = option(
         0.5, "합칠 때 뜻으로 찾은 목록의 무게. 0이면 낱말만, 1이면 뜻만 따름", min=0, max=1
     )
@@ -118,7 +121,7 @@ def open_search(
     embedder = open_embedder(model, args.max_seq_length, device=args.device) if model else None
     rerank = open_reranker(args.reranker_dir, args.device) if args.reranker_dir else None
     index = SearchIndex(args.index_dir, embedder=embedder)
-    return Searcher(index, rerank, args.candidates, args.rrf_k, args.meaning_weight)
+    return Searcher(index, rerank, args.candidates, args.rrf_k, args.meaning_weight, args.fusion)
 
 
 def finding(args: FindArguments) -> Callable[[list[str]], list[dict[str, Any]]]:

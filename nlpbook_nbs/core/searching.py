@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .fusion import RRF_K, fuse_ranks
+from .fusion import FUSIONS, RRF_K, fuse_ranks, fuse_scores
 from .indexes import SearchIndex
 from .inputs import check_texts
 from .passages import Passage
@@ -130,10 +130,15 @@ class Searcher:
         candidates: int = CANDIDATES,  # 합치거나 다시 읽을 후보의 수
         k: float = RRF_K,  # RRF의 k
         meaning_weight: float = 0.5,  # 합칠 때 뜻으로 찾은 목록의 무게. 0이면 낱말만, 1이면 뜻만 따릅니다
+        fusion: str = "ranks",  # 합치는 방법. `ranks`는 RRF, `scores`는 맞춘 점수의 합
     ) -> None:
+        require(fusion in FUSIONS, f"fusion={fusion!r}: {', '.join(FUSIONS)} 가운데 하나여야 합니다.")
         require(0 <= meaning_weight <= 1, f"meaning_weight={meaning_weight!r}: 0과 1 사이의 수여야 합니다.")
         self.index, self.rerank, self.candidates, self.k = index, rerank, candidates, k
-        self.weights = (2 * (1 - meaning_weight), 2 * meaning_weight)  # 반반이면 RRF의 점수 그대로
+        self.fusion, self.weights = (
+            fusion,
+            (2 * (1 - meaning_weight), 2 * meaning_weight),
+        )  # 반반이면 RRF의 점수 그대로
 
     def __call__(self, questions: Any, top_k: int = 5, method: str | None = None) -> Any:
         single = isinstance(questions, str)
@@ -156,10 +161,15 @@ class Searcher:
     def _one(self, text: str, words: dict, meaning: dict, spans: dict, top_k: int, count: int) -> list[Hit]:
         order = [*(words or meaning).items()]
         if words and meaning:
-            order = fuse_ranks([[*words], [*meaning]], self.k, weights=self.weights)
+            order = self._fused(words, meaning)
         kept = order[: count if self.rerank else top_k]
         hits = _hits(self.index, kept, {"words": words, "meaning": meaning}, spans)
         return (_reread(text, hits, self.rerank) if self.rerank else hits)[:top_k]
+
+    def _fused(self, words: dict[int, float], meaning: dict[int, float]) -> list[tuple[int, float]]:
+        if self.fusion == "scores":
+            return fuse_scores([words, meaning], weights=self.weights)
+        return fuse_ranks([[*words], [*meaning]], self.k, weights=self.weights)
 
     def _checked(self, top_k: int, method: str | None) -> str:
         there = self.index.vectors is not None
