@@ -315,25 +315,26 @@ def method_table(options, name, passages, asked, title, told):
         index, plain = open_dense(options, name, passages, model)
         short = TITLES.get(Path(model).name, Path(model).name)
         settings = {"index_mb": megabytes(index, "vectors")}
-        ways = {f"벡터, {short}": ("meaning", 0.5), f"합침(RRF), {short}": ("hybrid", 0.5)}
-        if options.chosen:
-            weight = chosen_weight(options, model)
-            ways[f"합침(무게 {weight:.1f}), {short}"] = ("hybrid", weight)
-        for shown, (method, weight) in ways.items():
-            spent = median_ms(Searcher(plain, meaning_weight=weight), texts, TOP, method)
-            found = Searcher(index, meaning_weight=weight).search(texts, TOP, method)
+        ways = {f"벡터, {short}": ("meaning", {}), f"합침(RRF), {short}": ("hybrid", {})}
+        for fusion, told in {"ranks": "RRF", "scores": "점수"}.items() if options.chosen else ():
+            weight = chosen_weight(options, model, fusion)
+            own = {"fusion": fusion, "meaning_weight": weight}
+            ways[f"합침({told}, 뜻의 무게 {weight:.1f}), {short}"] = ("hybrid", own)
+        for shown, (method, own) in ways.items():
+            spent = median_ms(Searcher(plain, **own), texts, TOP, method)
+            found = Searcher(index, **own).search(texts, TOP, method)
             table.add(shown, scored(found, asked), spent, settings=settings)
     table.write("nDCG@10", 4, f"질문 {len(asked):,}개")
 
 
-def chosen_weight(options, model):
+def chosen_weight(options, model, fusion):
     """검증할 글의 질문에서 nDCG@10이 가장 높은, 뜻의 무게. 같으면 낱말 쪽입니다."""
     passages, asked = korquad(options.data, VALIDATED)
     index, _ = open_dense(options, "search-heldout", passages, model)
     texts = [text for text, _, _ in asked]
 
     def score(weight):
-        found = Searcher(index, meaning_weight=weight).search(texts, TOP, "hybrid")
+        found = Searcher(index, meaning_weight=weight, fusion=fusion).search(texts, TOP, "hybrid")
         return float(scored(found, asked)["nDCG@10"].mean())
 
     return max(WEIGHTS, key=score)
