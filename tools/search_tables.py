@@ -316,10 +316,10 @@ def method_table(options, name, passages, asked, title, told):
         short = TITLES.get(Path(model).name, Path(model).name)
         settings = {"index_mb": megabytes(index, "vectors")}
         ways = {f"벡터, {short}": ("meaning", {}), f"합침(RRF), {short}": ("hybrid", {})}
-        for fusion, told in {"ranks": "RRF", "scores": "점수"}.items() if options.chosen else ():
+        for fusion, called in {"ranks": "RRF", "scores": "점수"}.items() if options.chosen else ():
             weight = chosen_weight(options, model, fusion)
             own = {"fusion": fusion, "meaning_weight": weight}
-            ways[f"합침({told}, 뜻의 무게 {weight:.1f}), {short}"] = ("hybrid", own)
+            ways[f"합침({called}, 뜻의 무게 {weight:.1f}), {short}"] = ("hybrid", own)
         for shown, (method, own) in ways.items():
             spent = median_ms(Searcher(plain, **own), texts, TOP, method)
             found = Searcher(index, **own).search(texts, TOP, method)
