@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nlpbook_nbs.core.baselines import RESULTS, Recorded, recorded
-from nlpbook_nbs.core.squad import QAExample
+from nlpbook_nbs.core.squad import QAExample, read_korquad
 
 TOOLS = Path(__file__).resolve().parent.parent / "tools"
 
@@ -57,7 +57,7 @@ def test_shortened_passage_holds_the_answer_where_it_says(tables):
 
 def test_articles_of_the_test_are_not_among_those_that_are_learned(tables, real_data, tmp_path):
     tables.split(real_data, tmp_path)
-    _, asked = tables.korquad(real_data, held_out=True)
+    _, asked = tables.korquad(real_data, tables.TESTED)
     tested = {text for text, _, _ in asked}
     learned = json.loads((tmp_path / "korquad-v1" / "KorQuAD_v1.0_train.json").read_text(encoding="utf-8"))
     questions = {
@@ -67,8 +67,14 @@ def test_articles_of_the_test_are_not_among_those_that_are_learned(tables, real_
         for question in part["qas"]
     }
     assert len(asked) == 1198 and len(questions) > 4000 and len(tested & questions) <= 1  # 두 글에 같은 물음
+    known = read_korquad(tmp_path / "korquad-v1" / "KorQuAD_v1.0_train.json")
+    answers_of = {row.qas_id: row.answers for row in known}
     lines = (tmp_path / "rerank-pairs" / "train.tsv").read_text(encoding="utf-8").splitlines()[1:]
     assert {line.rpartition("\t")[2] for line in lines} == {"0", "1"}
+    rows = read_korquad(tmp_path / "korquad-short" / "KorQuAD_v1.0_train.json")
+    missing = [row for row in rows if row.is_impossible]
+    assert 0.4 < len(missing) / (len(rows) - len(missing)) < 0.6
+    assert not any(answer in row.context_text for row in missing for answer in answers_of[row.qas_id[:-2]])
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("search-*.json")), ids=lambda path: path.stem)

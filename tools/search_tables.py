@@ -14,6 +14,7 @@
 KorQuAD의 글 140편을 시드로 섞어 30편의 질문으로 시험합니다(`search-heldout`부터). `split`이 나머지를 배울 것(100편)과 검증할 것(10편)으로 적으므로,
 `작업폴더/corpora`로 배운 모델은 시험할 글의 질문을 본 적이 없습니다. 찾을 지문은 언제나 140편의 것 모두입니다.
 `--model`은 여러 번 적을 수 있고(`nlpbook-small`, 학습한 폴더), 모델마다 뜻으로만 찾은 것과 낱말과 합친 것을 잽니다.
+`--chosen`을 주면 검증할 글의 질문에서 고른 무게로 합친 것도 잽니다. `split`으로 나눈 것으로 배운 모델은 검증할 글도 배우지 않았습니다.
 `--distractors`를 주면 위키백과의 글에서 뽑은 지문 `--count`편(20,000)을 섞습니다. 정답 지문과 문장이 하나라도 같은 것은 뺍니다.
 `--work`에 색인과 질문의 벡터, 읽은 답을 두므로, 끊겨도 다시 부르면 이어서 잽니다. 질문은 `--questions`개만 뽑아 잴 수 있습니다.
 걸린 시간은 질문을 하나씩 물었을 때의 가운데 값입니다.
@@ -48,7 +49,9 @@ from nlpbook_nbs.core.settings import require
 from nlpbook_nbs.core.squad import read_korquad
 from nlpbook_nbs.core.units import Units
 
+WEIGHTS = [n / 10 for n in range(10)]
 SEED, TOP, VAL_ARTICLES, TIMED, PIECE, SHORT, VAL_ROWS = 7, 20, 10, 30, 256, 260, 120
+TESTED, VALIDATED = slice(TEST_ARTICLES), slice(TEST_ARTICLES, TEST_ARTICLES + VAL_ARTICLES)
 NAMES = {"bigrams": "글자 두 개", "words": "어절", "wordpiece": "토큰", "kiwi": "형태소(kiwi)"}
 FREE, UNITS = ("words", "bigrams"), "words,bigrams,wordpiece"
 SCORES = {"R@1": "recall@1", "R@10": "recall@10", "MRR@10": "mrr@10", "nDCG@10": "ndcg@10"}
@@ -68,27 +71,32 @@ def articles(data):
 def split(data, folder):
     """배울 글과 검증할 글을 `folder`에 씁니다.
 
-    `korquad-v1`은 지문 그대로, `korquad-short`는 답이 든 조각만 남기고 섞은 것이고, `rerank-pairs`는 질문과 조각의 짝입니다. 조각이 짧아 빨리 배웁니다.
+    `korquad-v1`은 지문 그대로입니다. `korquad-short`는 답이 든 조각만 남긴 것에, 둘에 하나꼴로 답이 없는 조각(SQuAD 2.0의 꼴)을 더해 섞은 것이고,
+    `rerank-pairs`는 질문과 조각의 짝입니다. 조각이 짧아 빨리 배우고, 답이 없는 조각을 보아야 읽은 답을 버릴 줄도 압니다.
     """
     rest, draw = articles(data)[TEST_ARTICLES:], random.Random(SEED)
     for name, part in {"train": rest[VAL_ARTICLES:], "dev": rest[:VAL_ARTICLES]}.items():
         written(folder / "korquad-v1" / f"KorQuAD_v1.0_{name}.json", korquad_text(part))
         rows = read_korquad(folder / "korquad-v1" / f"KorQuAD_v1.0_{name}.json")
-        most = len(rows) if name == "train" else VAL_ROWS
-        parts = [shortened(row, draw) for row in draw.sample(rows, len(rows))[:most]]
-        short = korquad_text([{"title": "", "paragraphs": parts}])
-        written(folder / "korquad-short" / f"KorQuAD_v1.0_{name}.json", short)
         texts = list(dict.fromkeys(row.context_text for row in rows))
         owner = np.array([texts.index(row.context_text) for row in rows])
         questions, answers = [row.question_text for row in rows], [row.answer_text for row in rows]
-        lines = []
-        for row, wrong in zip(rows, mine_negatives(questions, texts, owner, answers)[:, 0].tolist()):
-            lines.append([row.question_text, shortened(row, draw)["context"], "1"])
+        negatives = mine_negatives(questions, texts, owner, answers)[:, 0].tolist()
+        kept = [*zip(rows, negatives)] if name == "train" else draw.sample([*zip(rows, negatives)], VAL_ROWS)
+        parts, lines = [], []
+        for row, wrong in kept:
+            parts.append(shortened(row, draw))
+            lines.append([row.question_text, parts[-1]["context"], "1"])
             if wrong >= 0:
                 start = draw.randrange(max(1, len(texts[wrong]) - SHORT))
                 lines.append([row.question_text, texts[wrong][start : start + SHORT], "0"])
+                if draw.random() < 0.5:
+                    parts.append(unanswered(row, lines[-1][1]))
+        draw.shuffle(parts)
         draw.shuffle(lines)
-        rows = [["sentence1", "sentence2", "label"], *lines[: 2 * most]]
+        short = korquad_text([{"title": "", "paragraphs": parts}])
+        written(folder / "korquad-short" / f"KorQuAD_v1.0_{name}.json", short)
+        rows = [["sentence1", "sentence2", "label"], *lines]
         table = "\n".join("\t".join(" ".join(cell.split()) for cell in row) for row in rows)
         written(folder / "rerank-pairs" / f"{'val' if name == 'dev' else name}.tsv", table + "\n")
 
@@ -112,14 +120,20 @@ def shortened(row, draw):
     return {"context": row.context_text[start : start + SHORT], "qas": [asked]}
 
 
-def korquad(data, held_out=False):
-    """`(지문들, [(질문, 지문의 id, 정답들)])`. 같은 지문은 하나로 봅니다. `held_out`이면 시험할 글의 질문만입니다."""
+def unanswered(row, context):
+    """답이 없는 조각. SQuAD 2.0의 꼴입니다."""
+    asked = {"id": f"{row.qas_id}-0", "question": row.question_text, "answers": [], "is_impossible": True}
+    return {"context": context, "qas": [asked]}
+
+
+def korquad(data, part=None):
+    """`(지문들, [(질문, 지문의 id, 정답들)])`. 같은 지문은 하나로 봅니다. `part`를 주면 섞은 글 가운데 그 자리의 글의 질문만입니다."""
     rows = read_korquad(korquad_file(data))
     ids = {text: f"korquad-{n}" for n, text in enumerate(dict.fromkeys(row.context_text for row in rows))}
     passages = [Passage(key, text) for text, key in ids.items()]
-    if held_out:
-        parts = (part for row in articles(data)[:TEST_ARTICLES] for part in row["paragraphs"])
-        tested = {question["id"] for part in parts for question in part["qas"]}
+    if part:
+        parts = (each for row in articles(data)[part] for each in row["paragraphs"])
+        tested = {question["id"] for each in parts for question in each["qas"]}
         rows = [row for row in rows if row.qas_id in tested]
     return passages, [(row.question_text, ids[row.context_text], row.answers) for row in rows]
 
@@ -185,6 +199,12 @@ class KeptEmbedder:
 
     def questions(self, texts):
         return np.array(self.kept(list(texts)), np.float32)
+
+
+def kept_of(options, folder):
+    """그 모델이 읽은 것을 적어 둘 파일. 모델이 바뀌면 다른 파일입니다."""
+    weights = sorted(path for path in Path(folder).iterdir() if path.suffix in {".safetensors", ".onnx"})
+    return options.work / f"read-{digest_of(*(path.read_bytes() for path in weights))}.jsonl"
 
 
 def median_ms(ask, texts, *options):
@@ -293,16 +313,31 @@ def method_table(options, name, passages, asked, title, told):
         add_words(table, build_index(options.work / f"{name}-{unit}", passages, units), asked)
     for model in options.model:
         index, plain = open_dense(options, name, passages, model)
-        search, alone, short = (
-            Searcher(index),
-            Searcher(plain),
-            TITLES.get(Path(model).name, Path(model).name),
-        )
+        short = TITLES.get(Path(model).name, Path(model).name)
         settings = {"index_mb": megabytes(index, "vectors")}
-        for method, shown in (("meaning", f"벡터, {short}"), ("hybrid", f"합침(RRF), {short}")):
-            spent = median_ms(alone, texts, TOP, method)
-            table.add(shown, scored(search.search(texts, TOP, method), asked), spent, settings=settings)
+        ways = {f"벡터, {short}": ("meaning", {}), f"합침(RRF), {short}": ("hybrid", {})}
+        for fusion, called in {"ranks": "RRF", "scores": "점수"}.items() if options.chosen else ():
+            weight = chosen_weight(options, model, fusion)
+            own = {"fusion": fusion, "meaning_weight": weight}
+            ways[f"합침({called}, 뜻의 무게 {weight:.1f}), {short}"] = ("hybrid", own)
+        for shown, (method, own) in ways.items():
+            spent = median_ms(Searcher(plain, **own), texts, TOP, method)
+            found = Searcher(index, **own).search(texts, TOP, method)
+            table.add(shown, scored(found, asked), spent, settings=settings)
     table.write("nDCG@10", 4, f"질문 {len(asked):,}개")
+
+
+def chosen_weight(options, model, fusion):
+    """검증할 글의 질문에서 nDCG@10이 가장 높은, 뜻의 무게. 같으면 낱말 쪽입니다."""
+    passages, asked = korquad(options.data, VALIDATED)
+    index, _ = open_dense(options, "search-heldout", passages, model)
+    texts = [text for text, _, _ in asked]
+
+    def score(weight):
+        found = Searcher(index, meaning_weight=weight, fusion=fusion).search(texts, TOP, "hybrid")
+        return float(scored(found, asked)["nDCG@10"].mean())
+
+    return max(WEIGHTS, key=score)
 
 
 def rerank_table(options, passages, asked, title, told):
@@ -310,7 +345,7 @@ def rerank_table(options, passages, asked, title, told):
     table, texts = Table("search-rerank", title, told), [text for text, _, _ in asked]
     index, plain = open_dense(options, "search-heldout", passages, options.model[0])
     rerank = open_reranker(options.reranker)
-    kept = Kept(options.work / "rerank.jsonl", lambda pairs: rerank(pairs).astype(float).tolist(), 64)
+    kept = Kept(kept_of(options, options.reranker), lambda pairs: rerank(pairs).astype(float).tolist(), 64)
     search, again = Searcher(index), Searcher(index, kept, options.candidates)
     spent = median_ms(Searcher(plain), texts, TOP)
     table.add("합침(RRF)", scored(search.search(texts, TOP), asked), spent, True)
@@ -332,7 +367,7 @@ def ask_table(options, passages, asked, title, told):
     table, texts = Table("search-ask", title, told), [text for text, _, _ in asked]
     table.columns = {"질문 하나 (ms)": "ms_per_query", "정답 지문이 든 비율": "recall"}
     read = open_reader(options.reader)
-    kept = Kept(options.work / "read.jsonl", read, 64)
+    kept = Kept(kept_of(options, options.reader), read, 64)
 
     def graded(answers):
         rows = [(text, golds) for text, (_, _, golds) in zip(answers, asked)]
@@ -400,6 +435,7 @@ def read_options(argv=None):
     parser.add_argument(
         "--model", action="append", default=[], help="벡터를 계산할 모델. 여러 번 적을 수 있습니다"
     )
+    parser.add_argument("--chosen", action="store_true", help="검증할 글에서 고른 무게로도 합칩니다")
     parser.add_argument("--reranker", help="함께 읽어 다시 매길 모델의 폴더")
     parser.add_argument("--candidates", type=int, default=20, help="다시 매길 지문의 수")
     parser.add_argument("--reader", help="질의응답 모델의 폴더")
@@ -419,11 +455,11 @@ def main(argv=None):
         return speed(options)
     if options.table == "split":
         return split(options.data, options.work / "corpora")
-    held_out = options.table != "search-korquad"
-    passages, asked = kowiki() if options.table == "search-kowiki" else korquad(options.data, held_out)
+    part = None if options.table == "search-korquad" else TESTED
+    passages, asked = kowiki() if options.table == "search-kowiki" else korquad(options.data, part)
     if options.questions:
         asked = random.Random(SEED).sample(asked, min(options.questions, len(asked)))
-    what = "KorQuAD 1.0에서 떼어 둔 글" if held_out else "KorQuAD 1.0 개발 파일"
+    what = "KorQuAD 1.0에서 떼어 둔 글" if part else "KorQuAD 1.0 개발 파일"
     what = "패키지에 든 위키백과" if options.table == "search-kowiki" else what
     told = "".join(f" --model {Path(model).name}" for model in options.model)
     told += "".join(
@@ -432,6 +468,7 @@ def main(argv=None):
         if value
     )
     told += f" --questions {options.questions}" if options.questions else ""
+    told += " --chosen" if options.chosen else ""
     if options.distractors:
         passages = checked_passages([*passages, *distractors(options.distractors, passages, options.count)])
         what, told = f"{what}의 질문, 섞은 지문", f"{told} --distractors korean_mix.txt.xz"
