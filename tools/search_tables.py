@@ -13,6 +13,18 @@
 말뭉치폴더에는 `korquad-v1/KorQuAD_v1.0_dev.json`이 있어야 합니다. `search-kowiki`는 패키지에 든 지문과 질문으로 잽니다.
 KorQuAD의 글 140편을 시드로 섞어 30편의 질문으로 시험합니다(`search-heldout`부터). `split`이 나머지를 배울 것(100편)과 검증할 것(10편)으로 적으므로,
 `작업폴더/corpora`로 배운 모델은 시험할 글의 질문을 본 적이 없습니다. 찾을 지문은 언제나 140편의 것 모두입니다.
+`작업폴더/corpora`로는 이렇게 배웠습니다(`작업폴더`에서, CPU 코어 하나로 저마다 10–40분).
+
+    nlpbook train search --pretrained_model_name nlpbook-small --downstream_corpus_root_dir corpora --downstream_corpus_name korquad-v1
+        --downstream_model_dir retriever --max_seq_length 128 --batch_size 16 --learning_rate 5e-5 --lr_scheduler linear --warmup_ratio 0.1
+        --epochs 2 --freeze_layers 8 --hard_negatives 0 --monitor "max val_mrr" --seed 7
+    nlpbook train qa --pretrained_model_name nlpbook-small --downstream_corpus_root_dir corpora --downstream_corpus_name korquad-short
+        --downstream_model_dir reader --max_seq_length 192 --doc_stride 64 --batch_size 16 --learning_rate 1e-4 --lr_scheduler linear
+        --warmup_ratio 0.1 --epochs 2 --freeze_layers 6 --seed 7
+    nlpbook train pair-cls --pretrained_model_name nlpbook-small --downstream_corpus_root_dir corpora --downstream_corpus_name rerank-pairs
+        --downstream_model_dir reranker --max_seq_length 192 --batch_size 16 --learning_rate 1e-4 --lr_scheduler linear --warmup_ratio 0.1
+        --epochs 1 --freeze_layers 6 --max_train_samples 3000 --seed 7
+
 `--model`은 여러 번 적을 수 있고(`nlpbook-small`, 학습한 폴더), 모델마다 뜻으로만 찾은 것과 낱말과 합친 것을 잽니다.
 `--chosen`을 주면 검증할 글의 질문에서 고른 무게로 합친 것도 잽니다. `split`으로 나눈 것으로 배운 모델은 검증할 글도 배우지 않았습니다.
 `--distractors`를 주면 위키백과의 글에서 뽑은 지문 `--count`편(20,000)을 섞습니다. 정답 지문과 문장이 하나라도 같은 것은 뺍니다.
