@@ -73,7 +73,7 @@ def notebook():
 def test():
     """lint를 하고, 노트북과 tests/를 모두 실행합니다 (장은 tests/test_chapters.py가 휠에서 한 번 실행합니다)"""
     lint()
-    calm = {**QUICK, "OMP_WAIT_POLICY": "passive"}
+    calm = {**QUICK, "OMP_NUM_THREADS": "1"}  # 둘이 나란히 도니 저마다 코어 하나만 씁니다.
     for where in (("nbs", "--file_re", "^[a-z].*"), ("nbs/checks",)):
         run("nbdev_test", "--path", *where, "--n_workers", "2", **calm)
     split = ("--numprocesses", "2", "--dist", "loadgroup", "--no-loadscope-reorder")
