@@ -131,7 +131,8 @@ def open_reader(
     folder: str,  # 질의응답 모델의 폴더
     device: str | None = None,  # 쓸 장치
 ) -> Reader:
-    """`(질문, 지문)` 목록의 답을 돌려주는 함수."""
+    """`(질문, 지문)` 목록의 답을 돌려주는 함수. 모델에 문턱값이 적혀 있어도 늘 답합니다. 답하지 않을지는 `Asker`가 지문들을 견준 다음 정합니다."""
     from nlpbook_nbs.core.recipes import load
 
-    return load(folder, "qa", **({"device": device} if device else {})).predict
+    options = {"device": device} if device else {}
+    return load(folder, "qa", null_score_diff_threshold=1e9, **options).predict
