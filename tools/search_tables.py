@@ -352,16 +352,23 @@ def chosen_weight(options, model, fusion):
     return max(WEIGHTS, key=score)
 
 
+def chosen_fusion(options, model):
+    """검증할 글에서 고른 무게로 점수를 더하는, `Searcher`의 설정."""
+    return {"fusion": "scores", "meaning_weight": chosen_weight(options, model, "scores")}
+
+
 def rerank_table(options, passages, asked, title, told):
     """합쳐 찾은 앞의 지문들을 함께 읽어 다시 매긴 것."""
     table, texts = Table("search-rerank", title, told), [text for text, _, _ in asked]
     index, plain = open_dense(options, "search-heldout", passages, options.model[0])
     rerank = open_reranker(options.reranker)
     kept = Kept(kept_of(options, options.reranker), lambda pairs: rerank(pairs).astype(float).tolist(), 64)
-    search, again = Searcher(index), Searcher(index, kept, options.candidates)
-    spent = median_ms(Searcher(plain), texts, TOP)
-    table.add("합침(RRF)", scored(search.search(texts, TOP), asked), spent, True)
-    spent = median_ms(Searcher(plain, rerank, options.candidates), texts[:5], TOP)
+    own = chosen_fusion(options, options.model[0])
+    search, again = Searcher(index, **own), Searcher(index, kept, options.candidates, **own)
+    spent = median_ms(Searcher(plain, **own), texts, TOP)
+    shown = f"합침(점수, 뜻의 무게 {own['meaning_weight']:.1f})"
+    table.add(shown, scored(search.search(texts, TOP), asked), spent, True)
+    spent = median_ms(Searcher(plain, rerank, options.candidates, **own), texts[:5], TOP)
     settings = {"candidates": options.candidates}
     table.add(
         f"앞의 {options.candidates}편을 다시 매김",
@@ -390,13 +397,17 @@ def ask_table(options, passages, asked, title, told):
 
     whole = {passage.id: passage.text for passage in passages}
     gold = graded([row["answer"] for row in kept([(text, whole[key]) for text, key, _ in asked])])
-    index, plain = build_index(options.work / "search-ask-words", passages), None
+    own: dict = {}
     if options.model:
-        index, plain = open_dense(options, "search-ask", passages, options.model[0])
+        same = "search-distractors" if options.distractors else "search-heldout"  # 지문이 같은 색인
+        index, plain = open_dense(options, same, passages, options.model[0])
+        own = chosen_fusion(options, options.model[0])
+    else:
+        index, plain = build_index(options.work / "search-ask-words", passages), None
     for top_k in (1, 5, 20):
-        found = Asker(Searcher(index), kept, top_k).answer(texts)
+        found = Asker(Searcher(index, **own), kept, top_k).answer(texts)
         inside = [key in {hit.passage.id for hit in row.hits} for row, (_, key, _) in zip(found, asked)]
-        spent = median_ms(Asker(Searcher(plain or index), read, top_k), texts[:5])
+        spent = median_ms(Asker(Searcher(plain or index, **own), read, top_k), texts[:5])
         settings = {"recall": round(float(np.mean(inside)), 4)}
         table.add(f"찾은 지문 {top_k}편", graded([row.text for row in found]), spent, top_k == 1, settings)
     spent = median_ms(lambda text: read([(text, whole[asked[0][1]])]), texts[:5])
