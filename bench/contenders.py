@@ -7,12 +7,14 @@
 import ctypes
 import functools
 import gc
+import itertools
 import json
 import multiprocessing
 import os
 import random
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -578,7 +580,9 @@ def loop_grouped():
     return bare_loop(grouped(ready_rows(REVIEWS)), True)
 
 
-def library_trainer(strategy, bf16, count=REVIEWS, model=None, batch_size=32, rows=None, **options):
+def library_trainer(
+    strategy, bf16, count=REVIEWS, model=None, batch_size=32, rows=None, collator=None, **options
+):
     import torch
     from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
 
@@ -610,7 +614,7 @@ def library_trainer(strategy, bf16, count=REVIEWS, model=None, batch_size=32, ro
         model=model or small_bert(),
         args=TrainingArguments(**(values | options)),
         train_dataset=rows or ready_rows(count),
-        data_collator=DataCollatorWithPadding(mini_tokenizer()),
+        data_collator=collator or DataCollatorWithPadding(mini_tokenizer()),
         callbacks=[timer],
     )
     trainer.train()
@@ -701,6 +705,128 @@ def training_ours():
     return our_speed(REVIEWS)
 
 
+def small_gpt():
+    """nlpbook-gpt의 구조. 속도를 재므로 가중치는 무작위여도 됩니다."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from nlpbook_nbs.core.folders import resolve_model_name
+
+    torch.manual_seed(7)
+    return GPT2LMHeadModel(GPT2Config.from_pretrained(resolve_model_name("nlpbook-gpt")))
+
+
+def gpt_dataset():
+    """리뷰의 앞 `REVIEWS`건으로 만든 문장 생성 데이터셋과 학습 설정."""
+    from transformers import AutoTokenizer
+
+    from nlpbook_nbs.generation import GenerationDataset, GenerationTrainArguments, NsmcCorpus
+
+    os.environ["NLPBOOK_CACHE"] = str(WORK / "cache")
+    args = GenerationTrainArguments(
+        pretrained_model_name="nlpbook-gpt",
+        downstream_corpus_root_dir=str(DATA),
+        downstream_model_dir=str(WORK / "model"),
+        max_seq_length=64,
+        max_train_samples=REVIEWS,
+        batch_size=32,
+        epochs=1,
+        learning_rate=5e-4,
+        lr_scheduler="linear",
+        precision="bf16",
+        save_top_k=0,
+        accelerator="cpu",
+        seed=7,
+    )
+    tokenizer = AutoTokenizer.from_pretrained(args.pretrained_model_name)
+    return args, GenerationDataset(args, tokenizer, NsmcCorpus(), "train")
+
+
+@contender("gpt-fine-tuning", "ours")
+def gpt_training_ours():
+    import pytorch_lightning as pl
+
+    from nlpbook_nbs.core.training import get_trainer, make_loader
+    from nlpbook_nbs.generation import GenerationTask
+
+    class Timer(pl.Callback):
+        seen = 0
+
+        def on_train_batch_end(self, trainer, task, outputs, batch, number):
+            if number == 4:
+                self.start = now()
+            elif number > 4:
+                self.seen += len(batch["labels"])
+
+        def on_train_epoch_end(self, trainer, task):
+            self.seconds = now() - self.start
+
+    args, data = gpt_dataset()
+    timer = Timer()
+    trainer = get_trainer(args, callbacks=[timer])
+    trainer.fit(GenerationTask(small_gpt(), args), make_loader(data, args, True))
+    return {"samples_per_second": timer.seen / timer.seconds}
+
+
+@contender("gpt-fine-tuning", "transformers.Trainer, length groups, bf16")
+def gpt_training_trainer():
+    import torch
+
+    _, data = gpt_dataset()
+    names, starts = ("input_ids", "labels"), data.columns["offsets"]
+    rows = [
+        {name: data.columns[name][a:b].astype(int).tolist() for name in names}
+        for a, b in itertools.pairwise(starts)
+    ]
+
+    def collate(batch):
+        width = max(len(row["input_ids"]) for row in batch)
+        filling = {"input_ids": data.tokenizer.pad_token_id, "labels": -100, "attention_mask": 0}
+        batch = [row | {"attention_mask": [1] * len(row["input_ids"])} for row in batch]
+        return {
+            name: torch.tensor([row[name] + [fill] * (width - len(row[name])) for row in batch])
+            for name, fill in filling.items()
+        }
+
+    return library_speed("group_by_length", True, model=small_gpt(), rows=rows, collator=collate)
+
+
+WRITTEN = 64  # 한 편에 쓰는 토큰 수
+
+
+@contender("writing", "ours, 1 text", "generate, 1 text", "ours, 32 texts", "generate, 32 texts")
+def writing():
+    """네 방법을 한 프로세스에서 번갈아. 끝 토큰을 막아 모두 같은 수의 토큰을 씁니다."""
+    import torch
+
+    from nlpbook_nbs.core.decoding import Decoding, written_tokens
+
+    model = small_gpt().eval()
+    end, start = model.config.eos_token_id, model.config.bos_token_id
+    how = Decoding(top_k=50, min_length=WRITTEN, max_length=WRITTEN, seed=7)
+
+    def ours(size):
+        return sum(len(found) for found in written_tokens(model, [[start, 300, 301]] * size, how, [end]))
+
+    def library(size):
+        ids = torch.tensor([[start, 300, 301]] * size)
+        options = {"do_sample": True, "top_k": 50, "min_new_tokens": WRITTEN, "max_new_tokens": WRITTEN}
+        with torch.inference_mode():
+            found = model.generate(ids, attention_mask=torch.ones_like(ids), pad_token_id=end, **options)
+        return found[:, 3:].numel()
+
+    ways = {(name, size): way for size in (1, 32) for name, way in (("ours", ours), ("generate", library))}
+    speeds = {key: [] for key in ways}
+    for _ in range(6):
+        for key, way in ways.items():
+            begun = time.perf_counter()
+            speeds[key].append(way(key[1]) / (time.perf_counter() - begun))
+    return {
+        f"{name}, {size} text{'s' if size > 1 else ''}": {"tokens_per_second": statistics.median(found[1:])}
+        for (name, size), found in speeds.items()
+    }  # 첫 번은 준비 운동입니다.
+
+
 @contender("fine-tuning", "ours, 2 processes")
 def training_ours_two():
     """DDP 두 프로세스. 결과는 명령이 내는 JSON에서 읽습니다."""
@@ -785,8 +911,6 @@ SEEDS, ACCURACY_REVIEWS = (7, 8, 9), 12_000
 
 @contender("accuracy", "ours")
 def accuracy_ours():
-    import statistics
-
     found = []
     for seed in SEEDS:
         _, task, trainer, _, train, _ = our_training(ACCURACY_REVIEWS, seed=seed)
@@ -797,8 +921,6 @@ def accuracy_ours():
 
 @contender("accuracy", "transformers.Trainer, length groups, bf16")
 def accuracy_trainer():
-    import statistics
-
     import torch
 
     found = []
