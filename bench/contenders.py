@@ -733,7 +733,6 @@ def gpt_dataset():
         epochs=1,
         learning_rate=5e-4,
         lr_scheduler="linear",
-        precision="bf16",
         save_top_k=0,
         accelerator="cpu",
         seed=7,
@@ -770,6 +769,15 @@ def gpt_training_ours():
 
 @contender("gpt-fine-tuning", "transformers.Trainer, length groups, bf16")
 def gpt_training_trainer():
+    return gpt_training_with_trainer(bf16=True)
+
+
+@contender("gpt-fine-tuning", "transformers.Trainer, length groups, fp32")
+def gpt_training_trainer_fp32():
+    return gpt_training_with_trainer(bf16=False)
+
+
+def gpt_training_with_trainer(bf16):
     import torch
 
     _, data = gpt_dataset()
@@ -788,7 +796,7 @@ def gpt_training_trainer():
             for name, fill in filling.items()
         }
 
-    return library_speed("group_by_length", True, model=small_gpt(), rows=rows, collator=collate)
+    return library_speed("group_by_length", bf16, model=small_gpt(), rows=rows, collator=collate)
 
 
 WRITTEN = 64  # 한 편에 쓰는 토큰 수
@@ -796,7 +804,7 @@ WRITTEN = 64  # 한 편에 쓰는 토큰 수
 
 @contender("writing", "ours, 1 text", "generate, 1 text", "ours, 32 texts", "generate, 32 texts")
 def writing():
-    """네 방법을 한 프로세스에서 번갈아. 끝 토큰을 막아 모두 같은 수의 토큰을 씁니다."""
+    """네 방법을 한 프로세스에서 번갈아. 끝 토큰을 막아 모두 같은 수의 토큰을 씁니다. 다른 일이 끼어들어도 되도록 CPU 시간으로 잽니다."""
     import torch
 
     from nlpbook_nbs.core.decoding import Decoding, written_tokens
@@ -819,8 +827,8 @@ def writing():
     speeds = {key: [] for key in ways}
     for _ in range(6):
         for key, way in ways.items():
-            begun = time.perf_counter()
-            speeds[key].append(way(key[1]) / (time.perf_counter() - begun))
+            begun = time.process_time()
+            speeds[key].append(way(key[1]) / (time.process_time() - begun))
     return {
         f"{name}, {size} text{'s' if size > 1 else ''}": {"tokens_per_second": statistics.median(found[1:])}
         for (name, size), found in speeds.items()

@@ -39,7 +39,7 @@ from nlpbook_nbs.core.defences import (
     scrub,
 )
 from nlpbook_nbs.core.experiment import CanaryExperiment, canary_experiment, train_epochs
-from nlpbook_nbs.core.exposure import canary_table, loss_gains, merge_records
+from nlpbook_nbs.core.exposure import canary_table, loss_gains, merge_records, together
 from nlpbook_nbs.core.planting import FORMAT, RUNS, CanaryArguments
 from nlpbook_nbs.core.probe import (
     MaskProbe,
@@ -770,3 +770,11 @@ def test_results_shown_in_the_chapter_are_those_of_the_tool_and_its_settings():
         assert len(often) == 4 * len(run["seeds"]), name
     losses = {name: run["mlm_losses"] for name, run in record["runs"].items() if "mlm_losses" in run}
     assert len(losses["start"]) == len(losses["planted"]) == len(record["seeds"])
+
+
+def test_equal_results_share_one_mark():
+    assert together({"가": (1.0, 2.0), "나": (1.0, 3.0), "다": (1.0, 2.0)}) == {
+        "가 = 다": (1.0, 2.0),
+        "나": (1.0, 3.0),
+    }
+    assert together({}) == {}

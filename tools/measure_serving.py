@@ -3,7 +3,7 @@
     python tools/measure_serving.py distill 모델폴더 작업폴더 [--seeds 7,8,9] [--only 이름들]
     python tools/measure_serving.py sizes 모델폴더 작업폴더
     python tools/measure_serving.py load 모델폴더 [--graph 그래프폴더] [--users 1,8,32] [--requests 200] [--rounds 3] [--threads 1]
-    python tools/measure_serving.py soak 모델폴더 [--minutes 30] [--users 4]
+    python tools/measure_serving.py soak 모델폴더 [--minutes 30] [--users 4] [--rate 20]
 
 모델은 2장처럼 패키지에 든 NSMC로 학습한 문서 분류 모델이어야 합니다. 모두 이 컴퓨터 안(127.0.0.1)에서만 합니다.
 `distill`은 모델을 선생님 삼아 `nlpbook-mini`를 가르치고, 레이블로 배운 것과 시험 데이터에서 견줍니다. 잰 것은 작업폴더에 두므로 끊겨도 이어 잽니다.
@@ -347,9 +347,12 @@ def memory(pid):
     return found
 
 
+AT_THE_KILL = 2  # 죽은 일꾼이 답하던 요청은 이 초 안에 물은 것입니다
+
+
 def soak(args):
     texts, _ = reviews("test", 500)
-    port, end = 8766, time.monotonic() + 60 * args.minutes
+    port = 8766
     words = [
         SERVE,
         "serve",
@@ -362,45 +365,55 @@ def soak(args):
         "2",
         "--no_access_log",
     ]
-    answered, lost, memories, before, lock = [0], [], [], {}, threading.Lock()
+    answered, lost, kept, killed, lock = [0], [], {}, [0.0], threading.Lock()
+    pause = args.users / args.rate if args.rate else 0.0  # 한 사람이 다음에 물을 때까지
     with running(words, port) as (process, address):
+        end = time.monotonic() + 60 * args.minutes
 
         def user(number):
             while time.monotonic() < end:
-                text = texts[(number + answered[0]) % len(texts)]
+                text, begun = texts[(number + answered[0]) % len(texts)], time.monotonic()
                 found = measure_load(address, [text], 1, 1)  # 요청마다 새로 잇습니다.
                 with lock:
                     answered[0] += 1 - found.failed
-                    lost.extend([time.strftime("%H:%M:%S")] * found.failed)
+                    lost.extend([begun] * found.failed)
+                time.sleep(max(0.0, min(begun + pause, end) - time.monotonic()))
 
         users = [threading.Thread(target=user, args=(number,)) for number in range(args.users)]
         for each in users:
             each.start()
-        marks = [("일꾼 하나를 죽입니다", 2 / 3), ("모두 갈아 끼웁니다", 1 / 3)]
+        marks, found = [("일꾼 하나를 죽입니다", 2 / 3), ("모두 갈아 끼웁니다", 1 / 3)], {}
         while time.monotonic() < end:
             left = (end - time.monotonic()) / (60 * args.minutes)
             if marks and left < marks[0][1]:
                 told = marks.pop(0)[0]
                 print(told, flush=True)
+                kept["갈아 끼우기" if not marks else "죽이기"] = found
                 if marks:
-                    workers = sorted(set(memory(process.pid)) - {process.pid})
-                    os.kill(workers[-1], signal.SIGKILL)
+                    killed[0] = time.monotonic()
+                    os.kill(max(found), signal.SIGKILL)
                 else:
-                    before = memories[-1]
                     process.send_signal(signal.SIGHUP)
-            found = memory(process.pid)
-            memories.append({pid: size for pid, size in found.items() if pid != process.pid and size > 100})
+            found = {
+                pid: size for pid, size in memory(process.pid).items() if pid != process.pid and size > 100
+            }
+            kept.setdefault("처음", found)
+            kept["끝"] = found
             told = f"답 {answered[0]:,} 잃음 {len(lost)} 메모리(MB) {found}"
             print(f"{time.strftime('%H:%M:%S')} {told}", flush=True)
             time.sleep(min(10, max(1, end - time.monotonic())))
         for each in users:
             each.join()
-    print(lost[:10])
     table = ServiceTable()
-    for name, found in (("처음, 일꾼마다", memories[0]), ("갈아 끼우기 직전, 일꾼마다", before)):
-        table.add(name, megabytes=[float(size) for size in found.values()])
+    ways = {"처음": "처음", "죽이기": "죽이기 직전", "갈아 끼우기": "갈아 끼우기 직전", "끝": "끝"}
+    for key, name in ways.items():
+        table.add(f"{name}, 일꾼마다", megabytes=[float(size) for size in kept[key].values()])
+    then = sum(abs(begun - killed[0]) < AT_THE_KILL for begun in lost)
+    table.add("일꾼을 죽인 때", failed=then)
+    table.add("그 밖", failed=len(lost) - then)
     table.add("모두", requests=answered[0], failed=len(lost), seconds=60 * args.minutes)
-    keep("soak", "일꾼 둘, 한 번 죽이고 한 번 갈아 끼움", table, ("torch", "uvicorn", "starlette"))
+    title = f"{args.users}명, 일꾼 둘, 한 번 죽이고 한 번 갈아 끼움"
+    keep("soak", title, table, ("torch", "uvicorn", "starlette"))
 
 
 def main():
@@ -431,6 +444,9 @@ def main():
         if name == "soak":
             command.add_argument("--minutes", type=float, default=30)
             command.add_argument("--users", type=int, default=4)
+            command.add_argument(
+                "--rate", type=float, default=0.0, help="모두 합쳐 초당 묻는 수. 0이면 쉬지 않음"
+            )
     args = parser.parse_args()
     args.run(args)
 
