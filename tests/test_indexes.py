@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+import tracemalloc
 import unicodedata
 from functools import partial
 from pathlib import Path
@@ -20,8 +21,16 @@ from nlpbook_nbs.core.approximate import ApproximateIndex, kept_share
 from nlpbook_nbs.core.columns import scratch_columns
 from nlpbook_nbs.core.embedding import Windows
 from nlpbook_nbs.core.fusion import FUSIONS, fuse_ranks, fuse_scores
-from nlpbook_nbs.core.indexes import INDEX_RECORD, SearchIndex, build_index
-from nlpbook_nbs.core.passages import LONGEST, MOST, Passage, checked_passages, read_passages, split_spans
+from nlpbook_nbs.core.indexes import INDEX_RECORD, SearchIndex, build_index, read_record
+from nlpbook_nbs.core.passages import (
+    LONGEST,
+    MOST,
+    Passage,
+    PassageFiles,
+    checked_passages,
+    read_passages,
+    split_spans,
+)
 from nlpbook_nbs.core.ranking import query_scores, ranking_scores, single_scores, top_rows
 from nlpbook_nbs.core.searching import Searcher, hits_html, marked_spans
 from nlpbook_nbs.core.settings import NlpbookError
@@ -624,3 +633,41 @@ def test_engine_that_is_not_there_is_told(tmp_path):
     with pytest.raises(NlpbookError, match="127.0.0.1:9"):
         engine.upload(index)
     assert Path(tmp_path, INDEX_RECORD).exists()
+
+
+def test_memory_is_that_of_one_piece_and_not_of_all_passages(tmp_path):
+    def texts(count):
+        draw = random.Random(7)
+        return (
+            " ".join(draw.choices(["한글은", "금강산", "바다로", "co2", "2026년"], k=400))
+            for _ in range(count)
+        )
+
+    def peak(count):
+        tracemalloc.start()
+        build_index(tmp_path / str(count), texts(count), piece_size=64)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(64)
+    assert peak(64 * 32) < 1.3 * peak(64 * 4)
+
+
+def test_an_iterator_gives_the_index_of_the_list_and_files_are_checked_before_writing(tmp_path):
+    rows = [Passage(f"글{number}", f"금강산 {number}번째 봉우리") for number in range(300)]
+    build_index(tmp_path / "list", rows, piece_size=64)
+    build_index(tmp_path / "iterator", iter(rows), piece_size=64)
+    assert read_record(tmp_path / "list") == read_record(tmp_path / "iterator")
+    good = write(tmp_path / "good.tsv", "id\ttext\n" + "".join(f"{each.id}\t{each.text}\n" for each in rows))
+    bad = write(tmp_path / "bad.tsv", "id\ttext\n글299\t다시 나온 이름\n")
+    refused(lambda: build_index(tmp_path / "new", PassageFiles([good, bad])), "'글299'", "301번째")
+    assert not (tmp_path / "new").exists()
+    assert len(build_index(tmp_path / "new", PassageFiles([good]))) == 300
+
+
+def test_parts_of_long_passages_cannot_hide_each_other():
+    long = Passage("긴 글", "가나다라 마바사. " * LONGEST)
+    refused(lambda: checked_passages([long, long]), "'긴 글'", "2번째")
+    refused(lambda: checked_passages([long, Passage("긴 글#1", "짧은 글")]), "'긴 글#1'", "2번째")
+    refused(lambda: checked_passages([Passage("긴 글#1", "짧은 글"), long]), "'긴 글#1'", "2번째")

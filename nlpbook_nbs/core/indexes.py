@@ -5,9 +5,11 @@ __all__ = ['INDEX_RECORD', 'INDEX_FORMAT', 'PIECE', 'Piece', 'IndexRecord', 'rea
            'SearchIndex']
 
 # %% ../../nbs/core/indexes.ipynb #a2f1f191
+import itertools
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from .columns import cached_columns, streamed_columns
 from .digests import digest_of
 from .files import lock_for, written_aside
 from .names import existing_path, path_hint
-from .passages import Passage, checked_passages
+from .passages import Passage, checked_passages, iter_passages
 from .settings import NlpbookError, require
 from .units import Units
 from .vectors import STORED, VectorIndex, stored_vectors
@@ -156,19 +158,22 @@ def _scores_key(record: IndexRecord) -> str:
 
 # %% ../../nbs/core/indexes.ipynb #5ad9a41f
 def _write_pieces(
-    folder: Path, record: IndexRecord, passages: Sequence[Passage], units: Units, embedder: Any, size: int
+    folder: Path, record: IndexRecord, passages: Iterable[Passage], units: Units, embedder: Any, size: int
 ) -> tuple[Piece, ...]:
-    """지문들을 조각으로 나누어 쓰고 낱말을 세고 벡터를 계산합니다. 이미 있는 조각은 다시 만들지 않습니다."""
+    """지문들을 조각으로 나누어 쓰고 낱말을 세고 벡터를 계산합니다. 이미 있는 조각은 다시 만들지 않습니다. 메모리에는 한 조각만 둡니다."""
     from tqdm.auto import tqdm
 
-    parts = [_lines(passages[at : at + size]) for at in range(0, len(passages), size)]
-    pieces = tuple(Piece(digest_of(*lines), len(lines)) for lines in parts)
-    for piece, lines in zip(tqdm(pieces, desc="색인", disable=None, leave=False), parts):
-        _keep_passages(folder, piece, lines)
-        _counted(folder, piece, units)
-        if embedder:
-            _embedded(folder, piece, record, embedder)
-    return pieces
+    rows, pieces = iter(passages), []
+    with tqdm(desc="색인", unit="편", disable=None, leave=False) as bar:
+        while lines := _lines(list(itertools.islice(rows, size))):
+            piece = Piece(digest_of(*lines), len(lines))
+            _keep_passages(folder, piece, lines)
+            _counted(folder, piece, units)
+            if embedder:
+                _embedded(folder, piece, record, embedder)
+            pieces.append(piece)
+            bar.update(len(lines))
+    return tuple(pieces)
 
 
 def _keep_passages(folder: Path, piece: Piece, lines: Sequence[bytes]) -> None:
@@ -188,7 +193,7 @@ def _clear_unused(folder: Path, record: IndexRecord) -> None:
 # %% ../../nbs/core/indexes.ipynb #73f25368
 def build_index(
     folder: str | Path,  # 색인을 둘 폴더
-    passages: Iterable[Any],  # `Passage`들, 또는 글들
+    passages: Iterable[Any],  # `Passage`들, 또는 글들. 반복자(iterator)이면 하나씩 받으며 만듭니다
     units: Units | None = None,  # 낱말로 나누는 방법. 비우면 글자 두 개씩
     embedder: Any = None,  # 벡터를 계산할 `TextEmbedder`. 비우면 낱말로만 찾습니다
     storage: str = "float16",  # 벡터를 저장하는 형: float32, float16, int8
@@ -196,11 +201,15 @@ def build_index(
 ) -> "SearchIndex":
     """지문들의 색인을 만들어 엽니다. 끊긴 적이 있으면 이어서 만들고, 이미 있는 색인은 이 지문들의 것으로 바꿉니다.
 
-    지문의 이름이 겹치거나 하나도 없으면 `NlpbookError`를 냅니다.
+    지문을 조각씩 쓰므로, 지문이 메모리보다 많아도 반복자나 다시 읽을 수 있는 객체로 주면 됩니다.
+    지문의 이름이 겹치거나 하나도 없으면 `NlpbookError`를 냅니다. 두 번 읽을 수 있는 것이면 쓰기 전에 모두 살펴봅니다.
     """
     require(storage in STORED, f"storage={storage!r}: {', '.join(STORED)} 가운데 하나여야 합니다.")
     folder, units = Path(existing_path(folder)), units or Units()
-    rows = checked_passages(passages)
+    again = not isinstance(passages, Iterator)
+    if again:
+        deque(iter_passages(passages), maxlen=0)
+    rows = iter_passages(passages, warn=not again)
     model_key = embedder.fingerprint() if embedder else ""
     record = IndexRecord(units.name, units.key, embedder.name if embedder else "", model_key, storage)
     _make_folder(folder)

@@ -4,7 +4,6 @@
 __all__ = ['IndexArguments', 'FindArguments', 'AskArguments', 'make_index', 'open_search', 'finding', 'asking']
 
 # %% ../../nbs/core/search_commands.ipynb #0a5e06af
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, Optional
 
 from .fusion import RRF_K
 from .options import check_options, option
-from .settings import logger, require
+from .settings import require
 
 # %% ../../nbs/core/search_commands.ipynb #2f7f361e
 @dataclass
@@ -81,14 +80,13 @@ def make_index(
     """글들을 읽어 색인을 만들거나 더하고, `{"index_dir", "passages", "units", "model"}`을 돌려줍니다."""
     from nlpbook_nbs.core.embedding import open_embedder
     from nlpbook_nbs.core.indexes import SearchIndex, build_index, read_record
-    from nlpbook_nbs.core.passages import read_passages
+    from nlpbook_nbs.core.passages import PassageFiles
     from nlpbook_nbs.core.units import Units
 
     require(
         sources, "찾을 글이 없습니다. nlpbook index --index_dir 폴더 다음에 글의 파일이나 폴더를 적으세요."
     )
-    passages = list(itertools.chain.from_iterable(map(read_passages, sources)))
-    logger.info("지문 %s편을 읽었습니다.", f"{len(passages):,}")
+    passages = PassageFiles(sources)
     model = args.model_dir or (read_record(args.index_dir).model if args.add else "")
     embedder = open_embedder(model, args.max_seq_length, args.batch_size, args.device) if model else None
     if args.add:

@@ -4,7 +4,7 @@
 __all__ = ['K1', 'B', 'bigram_keys', 'count_words', 'term_list', 'write_scores', 'WordIndex']
 
 # %% ../../nbs/core/word_index.ipynb #4294793d
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,11 @@ def _alive_counts(piece: Mapping[str, np.ndarray], alive: np.ndarray) -> np.ndar
     return sums[piece["indptr"][1:]] - sums[piece["indptr"][:-1]]
 
 
-def _vocabulary(counted: Sequence[tuple[list[str], np.ndarray]]) -> tuple[dict[str, int], np.ndarray]:
+def _terms_and_counts(piece: Mapping[str, np.ndarray], alive: np.ndarray) -> tuple[list[str], np.ndarray]:
+    return term_list(piece["terms"]), _alive_counts(piece, alive)
+
+
+def _vocabulary(counted: Iterable[tuple[list[str], np.ndarray]]) -> tuple[dict[str, int], np.ndarray]:
     """`(낱말의 번호, 번호마다 그 낱말이 나오는 글의 수)`. 낱말은 글자 번호의 차례로 늘어놓습니다."""
     totals: dict[str, int] = {}
     for terms, counts in counted:
@@ -126,15 +130,17 @@ def write_scores(
 
     점수는 Lucene의 BM25(Kamphuis 외 2020)이고, bm25s의 `method="lucene"`과 같은 값입니다.
     """
-    counted = [(term_list(piece["terms"]), _alive_counts(piece, live)) for piece, live in zip(pieces, alive)]
-    numbers, totals = _vocabulary(counted)
+    numbers, totals = _vocabulary(_terms_and_counts(*each) for each in zip(pieces, alive))
     count = int(sum(live.sum() for live in alive))
     mean = sum(int(piece["lengths"][live].sum()) for piece, live in zip(pieces, alive)) / max(1, count)
     idf = np.log(1 + (count - totals + 0.5) / (totals + 0.5)).astype(np.float32)
     indptr = np.concatenate([[0], np.cumsum(totals)]).astype(np.int64)
     data, indices = (_empty_column(folder / f"{name}.npy", int(indptr[-1]), kind) for name, kind in _SCORES)
     ends, first = indptr[:-1].copy(), 0
-    for piece, live, (terms, counts) in zip(pieces, alive, counted):
+    for piece, live in zip(pieces, alive):
+        terms, counts = _terms_and_counts(
+            piece, live
+        )  # 모든 조각의 것을 들고 있으면 메모리가 조각 수만큼 듭니다.
         own = np.array([numbers.get(term, -1) for term in terms], np.int64)[counts > 0]
         sizes = counts[counts > 0]
         places = np.repeat(ends[own] - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
