@@ -353,6 +353,21 @@ def test_int8_graph_is_smaller_and_close_and_is_served(saved, tmp_path):
 
 
 @needs_onnx
+def test_int8_weights_have_a_scale_for_every_output(saved, tmp_path):
+    """행렬에 배율이 하나뿐이면, 유난히 큰 출력 하나 때문에 나머지가 거칠게 반올림됩니다."""
+    import onnx
+
+    export_graph(saved("doc-cls", num_hidden_layers=1), tmp_path / "int8", int8=True)
+    graph = onnx.load(tmp_path / "int8" / GRAPH).graph
+    scales = {each.name: list(each.dims) for each in graph.initializer if each.name.endswith("_scale")}
+    matrices = {each.input[1] for each in graph.node if each.op_type == "MatMulInteger"}
+    widths = {each.name: each.dims[1] for each in graph.initializer if each.name in matrices}
+    assert len(widths) >= 6
+    for name, width in widths.items():
+        assert scales[name.removesuffix("_quantized") + "_scale"] == [width]
+
+
+@needs_onnx
 def test_broken_graph_is_told_in_one_sentence(saved, tmp_path):
     folder = Path(saved("doc-cls"))
     (folder / "model.safetensors").unlink()

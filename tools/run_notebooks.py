@@ -25,7 +25,10 @@ def is_debris(output):
     if output.output_type == "stream":
         return output.name == "stderr" or "\r" in output.text
     text = output.get("data", {}).get("text/plain", "")
-    return "it/s]" in text or "?it/s" in text or text.startswith(("Validation:", "Training:", "Testing:"))
+    bar = output.output_type == "display_data" and re.search(
+        r"[\d?]\S{0,4}/s\]", text
+    )  # tqdm: 12.3it/s], ?편/s]
+    return bool(bar) or text.startswith(("Validation:", "Training:", "Testing:"))
 
 
 def merged(outputs):

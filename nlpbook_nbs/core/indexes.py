@@ -9,7 +9,7 @@ import itertools
 import json
 import shutil
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -158,13 +158,19 @@ def _scores_key(record: IndexRecord) -> str:
 
 # %% ../../nbs/core/indexes.ipynb #5ad9a41f
 def _write_pieces(
-    folder: Path, record: IndexRecord, passages: Iterable[Passage], units: Units, embedder: Any, size: int
+    folder: Path,
+    record: IndexRecord,
+    passages: Iterable[Passage],
+    units: Units,
+    embedder: Any,
+    size: int,
+    total: int | None = None,  # 지문의 수를 알면 진행 막대에 보여 줍니다
 ) -> tuple[Piece, ...]:
     """지문들을 조각으로 나누어 쓰고 낱말을 세고 벡터를 계산합니다. 이미 있는 조각은 다시 만들지 않습니다. 메모리에는 한 조각만 둡니다."""
     from tqdm.auto import tqdm
 
     rows, pieces = iter(passages), []
-    with tqdm(desc="색인", unit="편", disable=None, leave=False) as bar:
+    with tqdm(desc="색인", unit="편", total=total, disable=None, leave=False) as bar:
         while lines := _lines(list(itertools.islice(rows, size))):
             piece = Piece(digest_of(*lines), len(lines))
             _keep_passages(folder, piece, lines)
@@ -209,12 +215,17 @@ def build_index(
     again = not isinstance(passages, Iterator)
     if again:
         deque(iter_passages(passages), maxlen=0)
-    rows = iter_passages(passages, warn=not again)
+    rows, total = (
+        iter_passages(passages, warn=not again),
+        len(passages) if isinstance(passages, Sized) else None,
+    )
     model_key = embedder.fingerprint() if embedder else ""
     record = IndexRecord(units.name, units.key, embedder.name if embedder else "", model_key, storage)
     _make_folder(folder)
     with lock_for(folder):
-        record = replace(record, pieces=_write_pieces(folder, record, rows, units, embedder, piece_size))
+        record = replace(
+            record, pieces=_write_pieces(folder, record, rows, units, embedder, piece_size, total)
+        )
         _scores(folder, record, units)
         write_record(folder, record)
         _clear_unused(folder, record)
