@@ -413,7 +413,9 @@ def soak(args):
     table.add("그 밖", failed=len(lost) - then)
     table.add("모두", requests=answered[0], failed=len(lost), seconds=60 * args.minutes)
     title = f"{args.users}명, 일꾼 둘, 한 번 죽이고 한 번 갈아 끼움"
-    keep("soak", title, table, ("torch", "uvicorn", "starlette"))
+    told = f"soak 모델폴더 --minutes {args.minutes:g} --users {args.users} --rate {args.rate:g}"
+    command = f"python tools/measure_serving.py {told}"
+    keep("soak", title, table, ("torch", "uvicorn", "starlette"), command=command)
 
 
 def main():
