@@ -128,7 +128,7 @@ def windowed_pairs(
     encode, rows, owners = TextEncoder(tokenizer, max_seq_length), [], []
     for question, group in itertools.groupby(enumerate(pairs), key=lambda row: row[1][0]):
         numbers, texts = zip(*((number, text) for number, (_, text) in group))
-        # 특수 토큰 셋 가운데 둘은 아래에서 지문의 길이에 넣어 셉니다. 창이 낱말 가운데에서 시작하면 토큰이 늘 수 있어 두 자리를 남깁니다.
+        # 특수 토큰 셋 가운데 둘은 아래에서 지문의 길이에 넣어 셉니다. 창이 낱말 가운데에서 시작하면 토큰이 늘어날 수 있어 두 자리를 남깁니다.
         room = max(max_seq_length - len(encode.tokens_of([question])[0]) - 3, max_seq_length // 2)
         _, which, spans = PassageEncoder(tokenizer, "", room)(texts)
         rows += [

@@ -126,7 +126,7 @@ _DEFENCES = ("planted", "early", "dedup", "scrub", "scrub-rules", "sgd", "dp")
 def together(
     rows: dict[str, Any],  # 이름 → 그릴 값
 ) -> dict[str, Any]:
-    """값이 똑같은 것을 `이름 = 이름` 하나로 합칩니다. 따로 그리면 나중 것이 먼저 것을 가립니다."""
+    """값이 똑같은 것을 `이름 = 이름` 하나로 합칩니다. 따로 그리면 나중에 그린 것이 먼저 그린 것을 가립니다."""
     found: list[tuple[list[str], Any]] = []
     for name, value in rows.items():
         twin = next((names for names, known in found if known == value), None)

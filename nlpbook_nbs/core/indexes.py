@@ -199,7 +199,7 @@ def _clear_unused(folder: Path, record: IndexRecord) -> None:
 # %% ../../nbs/core/indexes.ipynb #73f25368
 def build_index(
     folder: str | Path,  # 색인을 둘 폴더
-    passages: Iterable[Any],  # `Passage`들, 또는 글들. 반복자(iterator)이면 하나씩 받으며 만듭니다
+    passages: Iterable[Any],  # `Passage`들, 또는 글들. 반복자(iterator)를 주면 하나씩 받으며 만듭니다
     units: Units | None = None,  # 낱말로 나누는 방법. 비우면 글자 두 개씩
     embedder: Any = None,  # 벡터를 계산할 `TextEmbedder`. 비우면 낱말로만 찾습니다
     storage: str = "float16",  # 벡터를 저장하는 형: float32, float16, int8
@@ -207,8 +207,8 @@ def build_index(
 ) -> "SearchIndex":
     """지문들의 색인을 만들어 엽니다. 끊긴 적이 있으면 이어서 만들고, 이미 있는 색인은 이 지문들의 것으로 바꿉니다.
 
-    지문을 조각씩 쓰므로, 지문이 메모리보다 많아도 반복자나 다시 읽을 수 있는 객체로 주면 됩니다.
-    지문의 이름이 겹치거나 하나도 없으면 `NlpbookError`를 냅니다. 두 번 읽을 수 있는 것이면 쓰기 전에 모두 살펴봅니다.
+    지문을 한 조각씩 파일에 적으므로, 메모리에 다 들어가지 않는 지문도 반복자나 다시 읽을 수 있는 객체로 주면 됩니다.
+    지문의 이름이 겹치거나 하나도 없으면 `NlpbookError`를 냅니다. 여러 번 읽을 수 있는 객체를 주면 파일에 적기 전에 모두 살펴봅니다.
     """
     require(storage in STORED, f"storage={storage!r}: {', '.join(STORED)} 가운데 하나여야 합니다.")
     folder, units = Path(existing_path(folder)), units or Units()

@@ -160,9 +160,9 @@ def _from_korquad(path: Path) -> Iterator[Passage]:
 def iter_passages(
     passages: Iterable[Any],  # `Passage`들, 또는 글들
     where: str = "지문",  # 오류에 적을 자리
-    warn: bool = True,  # 뺀 지문의 수를 경고함
+    warn: bool = True,  # 뺀 지문이 있으면 몇 편인지 경고함
 ) -> Iterator[Passage]:
-    """찾을 수 있는 지문을 하나씩. 이름만 기억하므로 지문이 메모리보다 많아도 됩니다.
+    """찾을 수 있는 지문을 하나씩 내놓습니다. 이름만 기억하므로 지문이 메모리에 다 들어가지 않아도 됩니다.
 
     빈 글은 빼고, 너무 긴 글은 나눕니다. 이름이 겹치거나, 글이 아니거나, 하나도 없으면 `NlpbookError`를 냅니다.
     """
@@ -213,7 +213,7 @@ def _renamed(passages: Iterable[Passage]) -> Iterator[Passage]:
 # %% ../../nbs/core/passages.ipynb #33b86096
 def stream_passages(
     path: str | Path,  # 파일이나 폴더
-    warn: bool = True,  # 뺀 지문의 수를 경고함
+    warn: bool = True,  # 뺀 지문이 있으면 몇 편인지 경고함
 ) -> Iterator[Passage]:
     """파일이나 폴더에서 하나씩 읽는 지문들. 읽을 수 없는 형식이거나 글이 하나도 없으면 `NlpbookError`를 냅니다."""
     path = Path(existing_path(path))
@@ -245,7 +245,7 @@ def read_passages(
 
 
 class PassageFiles:
-    """파일과 폴더의 지문을 몇 번이고 처음부터 하나씩 읽는 객체. 뺀 지문은 처음 읽을 때만 경고합니다."""
+    """파일과 폴더의 지문을 처음부터 하나씩, 몇 번이고 다시 읽을 수 있는 객체. 뺀 지문은 처음 읽을 때만 경고합니다."""
 
     def __init__(self, sources: Iterable[str | Path]) -> None:
         self.sources, self._warn = list(sources), True

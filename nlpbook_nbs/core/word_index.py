@@ -138,9 +138,8 @@ def write_scores(
     data, indices = (_empty_column(folder / f"{name}.npy", int(indptr[-1]), kind) for name, kind in _SCORES)
     ends, first = indptr[:-1].copy(), 0
     for piece, live in zip(pieces, alive):
-        terms, counts = _terms_and_counts(
-            piece, live
-        )  # 모든 조각의 것을 들고 있으면 메모리가 조각 수만큼 듭니다.
+        # 모든 조각의 낱말을 함께 들고 있으면 조각이 늘수록 메모리도 더 들어, 조각마다 다시 읽습니다.
+        terms, counts = _terms_and_counts(piece, live)
         own = np.array([numbers.get(term, -1) for term in terms], np.int64)[counts > 0]
         sizes = counts[counts > 0]
         places = np.repeat(ends[own] - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
