@@ -522,13 +522,25 @@ def ready_rows(count, tokenizer=None):
     ]
 
 
+clock = time.perf_counter
+
+
+def by_cpu_time():
+    """이 프로세스에서는 스레드 하나의 CPU 시간으로 잽니다. 다른 일로 바쁜 컴퓨터에서도 견줄 수 있습니다."""
+    import torch
+
+    global clock
+    clock = time.process_time
+    torch.set_num_threads(1)
+
+
 def now():
     """시킨 일을 GPU가 다 마친 때의 시각."""
     import torch
 
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return time.perf_counter()
+    return clock()
 
 
 def bare_loop(batches, bf16, model=None, device="cpu"):
@@ -716,8 +728,11 @@ def small_gpt():
     return GPT2LMHeadModel(GPT2Config.from_pretrained(resolve_model_name("nlpbook-gpt")))
 
 
+GPT_REVIEWS = 1600
+
+
 def gpt_dataset():
-    """리뷰의 앞 `REVIEWS`건으로 만든 문장 생성 데이터셋과 학습 설정."""
+    """리뷰의 앞 `GPT_REVIEWS`건으로 만든 문장 생성 데이터셋과 학습 설정."""
     from transformers import AutoTokenizer
 
     from nlpbook_nbs.generation import GenerationDataset, GenerationTrainArguments, NsmcCorpus
@@ -728,7 +743,7 @@ def gpt_dataset():
         downstream_corpus_root_dir=str(DATA),
         downstream_model_dir=str(WORK / "model"),
         max_seq_length=64,
-        max_train_samples=REVIEWS,
+        max_train_samples=GPT_REVIEWS,
         batch_size=32,
         epochs=1,
         learning_rate=5e-4,
@@ -760,6 +775,7 @@ def gpt_training_ours():
         def on_train_epoch_end(self, trainer, task):
             self.seconds = now() - self.start
 
+    by_cpu_time()
     args, data = gpt_dataset()
     timer = Timer()
     trainer = get_trainer(args, callbacks=[timer])
@@ -780,6 +796,7 @@ def gpt_training_trainer_fp32():
 def gpt_training_with_trainer(bf16):
     import torch
 
+    by_cpu_time()
     _, data = gpt_dataset()
     names, starts = ("input_ids", "labels"), data.columns["offsets"]
     rows = [
@@ -809,6 +826,7 @@ def writing():
 
     from nlpbook_nbs.core.decoding import Decoding, written_tokens
 
+    by_cpu_time()
     model = small_gpt().eval()
     end, start = model.config.eos_token_id, model.config.bos_token_id
     how = Decoding(top_k=50, min_length=WRITTEN, max_length=WRITTEN, seed=7)
@@ -827,8 +845,8 @@ def writing():
     speeds = {key: [] for key in ways}
     for _ in range(6):
         for key, way in ways.items():
-            begun = time.process_time()
-            speeds[key].append(way(key[1]) / (time.process_time() - begun))
+            begun = now()
+            speeds[key].append(way(key[1]) / (now() - begun))
     return {
         f"{name}, {size} text{'s' if size > 1 else ''}": {"tokens_per_second": statistics.median(found[1:])}
         for (name, size), found in speeds.items()
